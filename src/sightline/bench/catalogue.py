@@ -1,0 +1,72 @@
+"""The benchmarks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from sightline.bench.report import Measured
+from sightline.errors import UsageError
+
+Progress = Callable[[int, int], None] | None
+
+
+@runtime_checkable
+class Settings(Protocol):
+    """What a benchmark may ask its caller."""
+
+    @property
+    def library(self) -> Path | None: ...  # noqa: D102
+    @property
+    def views(self) -> Path | None: ...  # noqa: D102
+    @property
+    def quick(self) -> bool: ...  # noqa: D102
+    @property
+    def figures(self) -> Path | None: ...  # noqa: D102
+    @property
+    def cache(self) -> Path | None: ...  # noqa: D102
+    @property
+    def seeds(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def jobs(self) -> int: ...  # noqa: D102
+
+
+def _abspose(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.abspose import bench_abspose
+    from sightline.bench.abspose_figures import draw_figures
+
+    if settings.library is None and not settings.quick:
+        raise UsageError("--library: this benchmark needs motion capture; make it with `sightline prepare mocap`")
+    measured, drawn = bench_abspose(
+        settings.library,
+        quick=settings.quick,
+        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        jobs=settings.jobs,
+        cache=settings.cache,
+        progress=progress,
+    )
+    if settings.figures is not None:
+        draw_figures(drawn, settings.figures)
+    return measured
+
+
+def _lift(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.lift import bench_lift
+
+    return bench_lift(quick=settings.quick, progress=progress)
+
+
+def _real(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.real_views import bench_real
+
+    if settings.views is None:
+        raise UsageError("--views: this benchmark needs a folder with keypoints and calibration of several views")
+    return bench_real(settings.views, progress=progress)
+
+
+BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
+    "abspose": (_abspose, "AbsPoseLifter's tables 1, 2, 3 and 5, its error model and figures, on held-out people"),
+    "real": (_real, "single views of a real, calibrated scene against what all its views triangulate"),
+    "lift": (_lift, "speed of the lifter, of the whole lift path and of virtual views"),
+}

@@ -1,0 +1,7 @@
+"""`python -m sightline.cli`."""
+
+import sys
+
+from sightline.cli.app import main
+
+sys.exit(main())

@@ -1,0 +1,84 @@
+"""`sightline bench`: the claims of the papers and the speed, measured again."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from sightline.cli.options import MaybeOut, MaybePath, checked_folder, print_json, progress_bar
+from sightline.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Measure claims and speed again, and write rows and claims as JSON; without a name, list the benchmarks."""
+
+    name: Annotated[Positional[str], arg(metavar="NAME")] = ""
+    """Benchmark: abspose (the paper's tables), lift (speed) or real (a calibrated scene in several views)."""
+    library: MaybePath = None
+    """Motion capture as `sightline prepare mocap` writes it; abspose needs it, except with --quick."""
+    views: MaybePath = None
+    """Folder of a real scene, which real needs: NAME.keypoints.json per view and one *.qca.txt calibration."""
+    quick: bool = False
+    """A smoke version that only shows that everything runs; prints to standard output and writes nothing."""
+    from_results: bool = False
+    """Print the committed run instead of measuring."""
+    out: MaybeOut = None
+    """Folder for NAME.json: the project's benchmarks/results, or ./sightline-bench from a wheel."""
+    figures: MaybePath = None
+    """Folder for the benchmark's figures, if they are to be drawn."""
+    cache: MaybePath = None
+    """Folder that keeps finished trainings, so that a stopped benchmark goes on."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds, one training of each variant per seed."""
+    jobs: int = 2
+    """Trainings at a time, one thread each."""
+    json: bool = False
+    """Print the report as JSON."""
+
+    def run(self) -> int:
+        """Measure or read, print, write."""
+        from sightline.bench.catalogue import BENCHES
+        from sightline.bench.report import read_report, report_json, results_folder, write_report
+
+        if not self.name:
+            for name, (_, about) in BENCHES.items():
+                print(f"{name}: {about}")
+            return 0
+        if self.name not in BENCHES:
+            raise UsageError(f"name: expected one of {', '.join(BENCHES)}, got '{self.name}'")
+        folder = results_folder(self.out)
+        if self.from_results:
+            return self._show(read_report(self.name, folder))
+        for path in (folder if not self.quick else None, self.figures, self.cache):
+            if path is not None:
+                checked_folder(path)
+        if not self.seeds or self.jobs < 1:
+            raise UsageError("--seeds, --jobs: expected at least one seed and one training at a time")
+        began = time.perf_counter()
+        with progress_bar(self.name) as progress:
+            measured = BENCHES[self.name][0](self, progress)
+        command = shlex.join(["sightline", *sys.argv[1:]])
+        report = report_json(self.name, measured, command=command, seconds=time.perf_counter() - began)
+        if not self.quick:
+            path = write_report(report, folder)
+            print(f"written: {path}", file=sys.stderr)
+        return self._show(report)
+
+    def _show(self, report: dict) -> int:
+        if self.json:
+            print_json(report)
+            return 0
+        for row in report["rows"]:
+            print("  ".join(f"{key} {value}" for key, value in row.items()))
+        for claim in report["claims"]:
+            sign = "≥" if claim["better"] == "at_least" else "≤"
+            held = "holds" if claim["holds"] else "does not hold"
+            reason = f" ({claim['reason']})" if claim.get("reason") else ""
+            print(f"{claim['id']}: {claim['text']}: {claim['value']:.3g} {sign} {claim['target']:.3g}: {held}{reason}")
+        return 0

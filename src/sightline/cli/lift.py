@@ -1,0 +1,166 @@
+"""`sightline lift`: 2D keypoints → poses."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from sightline.cli.options import (
+    MaybeInteger,
+    MaybeNumber,
+    MaybePath,
+    MaybeText,
+    Out,
+    checked_output,
+    print_json,
+    progress_bar,
+)
+from sightline.errors import InputError, UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lift:
+    """Lift the 2D keypoints of one or many people to absolute 3D poses in the camera's frame."""
+
+    keypoints: Annotated[Positional[Path], arg(metavar="KEYPOINTS")]
+    """Keypoint file (JSON), in any joint set that a detector may use."""
+    camera: Path
+    """Camera file: Sightline's JSON, or a Qualisys calibration."""
+    out: Out
+    """Where the poses go: a file that ends in .json or .npz."""
+    camera_name: MaybeText = None
+    """Which camera of a file that holds several."""
+    height_m: MaybeNumber = None
+    """Barefoot stature of the people (m), where the keypoint file does not give it per person."""
+    picture: MaybePath = None
+    """Also draw one frame to this .png."""
+    picture_frame: MaybeInteger = None
+    """Index of the frame to draw; the middle one of those with people by default."""
+    movie: MaybePath = None
+    """Also draw all frames to this .mp4."""
+    page: MaybePath = None
+    """Also write a web page (.html) on which the poses can be turned and played."""
+    weights: str = "abspose-mocap"
+    """Weights by name, or the path of their passport."""
+    root: Literal["learned", "perspective", "weak_perspective"] = "learned"
+    """Where absolute positions come from: the network, or a solve for the translation that fits the keypoints."""
+    device: str = "cpu"
+    """PyTorch device of the network, such as cpu or cuda."""
+    batch_size: int = 1024
+    """People per pass of the network."""
+    json: bool = False
+    """Print a summary as JSON."""
+
+    def run(self) -> int:
+        """Read, lift, write."""
+        from sightline.formats.camera import read_camera
+        from sightline.formats.keypoints import read_keypoints
+        from sightline.formats.poses import write_poses
+        from sightline.pipeline import Lifter
+
+        self._check_call()
+        keypoints = read_keypoints(self.keypoints)
+        camera = read_camera(self.camera, self.camera_name)
+        if not any(frame.people for frame in keypoints.frames):
+            raise InputError(f"{self.keypoints}: none of its {len(keypoints.frames)} frames has a person to lift")
+        indices = [frame.index for frame in keypoints.frames]
+        if self.picture_frame is not None and self.picture_frame not in indices:
+            raise UsageError(
+                f"--picture-frame: expected the index of a frame of {self.keypoints}, "
+                f"{indices[0]} to {indices[-1]}, got {self.picture_frame}"
+            )
+        try:
+            camera = camera.scaled_to(keypoints.image_size)
+        except ValueError as error:
+            raise InputError(f"{self.camera}: does not fit {self.keypoints}: {error}") from error
+        lifter = Lifter(self.weights, device=self.device, batch_size=self.batch_size, root=self.root)
+        with progress_bar("lifting") as progress:
+            result = lifter.lift(keypoints, camera, height_m=self.height_m, progress=progress)
+        if not result.lifted:
+            raise InputError(f"{self.keypoints}: {result.skipped_in_words()}")
+        write_poses(result.poses, self.out)
+        draw(result.poses, picture=self.picture, frame=self.picture_frame, movie=self.movie, page=self.page)
+        self._tell(result)
+        return 1 if result.skipped else 0
+
+    def _check_call(self) -> None:
+        """Refuse what is wrong with the call itself, before any work."""
+        from sightline.structures import HEIGHT_RANGE_M
+
+        checked_output(self.out, (".json", ".npz"))
+        for path, ending in ((self.picture, ".png"), (self.movie, ".mp4"), (self.page, ".html")):
+            if path is not None:
+                checked_output(path, (ending,))
+        if self.out.resolve() in (self.keypoints.resolve(), self.camera.resolve()):
+            raise UsageError(f"--out: {self.out} is an input, which the poses would replace; choose another name")
+        if self.picture_frame is not None and self.picture is None:
+            raise UsageError("--picture-frame: expected --picture beside it, which says where the drawing goes")
+        low, high = HEIGHT_RANGE_M
+        if self.height_m is not None and not low <= self.height_m <= high:
+            raise UsageError(f"--height-m: expected a stature of {low} to {high} m, got {self.height_m}")
+
+    def _tell(self, result) -> None:  # noqa: ANN001 - LiftResult, whose module loads slowly
+        if result.skipped:
+            print(f"sightline: {self.keypoints}: {result.skipped_in_words()}", file=sys.stderr)
+        approximated = result.conversion.approximated
+        if self.json:
+            print_json(summary(result.poses) | {"approximated": dict(approximated), "skipped": len(result.skipped)})
+            return
+        print(f"{result.lifted} poses in {len(result.poses.frames)} frames → {self.out}")
+        for joint, how in approximated.items():
+            print(f"  {joint}: approximated as {how}")
+        for line in people_lines(result.poses):
+            print(f"  {line}")
+
+
+def draw(poses, *, picture: Path | None, frame: int | None, movie: Path | None, page: Path | None) -> None:  # noqa: ANN001
+    """Draw what was asked for; the picture shows the frame of that index, or the middle one of those with people."""
+    if picture is None and movie is None and page is None:
+        return
+    from sightline.viewer import write_movie, write_page, write_picture
+
+    if picture is not None:
+        peopled = [each for each in poses.frames if each.people]
+        wanted = [each for each in poses.frames if each.index == frame]
+        write_picture(poses, picture, frame=wanted[0] if wanted else peopled[len(peopled) // 2])
+    if movie is not None:
+        with progress_bar("drawing") as progress:
+            write_movie(poses, movie, progress=progress)
+    if page is not None:
+        write_page(poses, page)
+
+
+def summary(poses) -> dict:  # noqa: ANN001
+    """Return per person: frames, median root distance and median position (m)."""
+    import numpy as np
+
+    stacked = poses.stacked()
+    people = []
+    for person in np.unique(stacked.person_id):
+        roots = stacked.joints_cam_m[stacked.person_id == person, poses.skeleton.root]
+        people.append(
+            {
+                "id": None if person < 0 else int(person),
+                "poses": len(roots),
+                "distance_m": round(float(np.median(np.linalg.norm(roots, axis=1))), 3),
+                "root_cam_m": [round(float(value), 3) for value in np.median(roots, axis=0)],
+            }
+        )
+    return {"frames": len(poses.frames), "people": people}
+
+
+def people_lines(poses) -> list[str]:  # noqa: ANN001
+    """Return one line per person: how far away, and where."""
+    lines = []
+    for person in summary(poses)["people"]:
+        x, y, z = person["root_cam_m"]
+        name = "people without id" if person["id"] is None else f"person {person['id']}"
+        lines.append(
+            f"{name}: {person['poses']} poses, {person['distance_m']:.2f} m away (median root at "
+            f"x {x:+.2f}, y {y:+.2f}, z {z:+.2f} m)"
+        )
+    return lines

@@ -1,0 +1,115 @@
+"""`sightline train`: train a network by a recipe."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from sightline.cli.options import MaybeInteger, MaybeOut, MaybePath, checked_folder, print_json
+from sightline.errors import UsageError
+
+if TYPE_CHECKING:
+    from sightline.training.config import LifterConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a network by a recipe; a run that was stopped goes on where its folder's checkpoint is."""
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
+    """Name of the recipe, such as abspose-mocap."""
+    library: MaybePath = None
+    """Motion capture as `sightline prepare mocap` writes it; procedural poses for abspose-smoke when left out."""
+    out: MaybeOut = None
+    """Folder of the run: checkpoints, TensorBoard logs, weights with their passport; runs/RECIPE by default."""
+    error_model: MaybePath = None
+    """Detector errors to train with, as `sightline fit noise` writes them."""
+    steps: MaybeInteger = None
+    """Optimiser steps, instead of the recipe's."""
+    seed: MaybeInteger = None
+    """Seed, instead of the recipe's."""
+    threads: MaybeInteger = None
+    """CPU threads of each process, instead of the recipe's."""
+    accelerator: Literal["cpu", "gpu", "mps", "tpu", "auto"] = "cpu"
+    """Lightning's name of the device kind: cpu, gpu, auto."""
+    devices: int = 1
+    """Number of processes, one a device."""
+    json: bool = False
+    """Print the scores as JSON."""
+
+    def run(self) -> int:
+        """Train, score on held-out people, write weights and passport."""
+        from sightline.training.data import read_splits
+        from sightline.training.run import train_lifter
+        from sightline.training.ship import ship_lifter
+
+        config = self._config()
+        folder = checked_folder(self.out or Path("runs") / self.recipe)
+        self._check_devices()
+        splits = read_splits(self.library)
+        try:
+            trained = train_lifter(
+                config,
+                splits.train,
+                splits.val,
+                folder=folder,
+                accelerator=self.accelerator,
+                devices=self.devices,
+                progress=sys.stderr.isatty(),
+            )
+        except SystemExit as stop:  # how Lightning ends after Ctrl-C
+            raise KeyboardInterrupt("interrupted; the same call goes on from the last checkpoint") from stop
+        if trained.rank != 0:
+            return 0
+        passport = ship_lifter(trained, splits, folder)
+        if self.json:
+            print_json({"weights": str(folder / passport.file), "expected": passport.expected})
+            return 0
+        print(f"{trained.steps} steps (taken up at {trained.resumed_from}) → {folder / passport.file}")
+        for test, scores in passport.expected.items():
+            print(
+                f"  {test}: "
+                + ", ".join(f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in scores.items())
+            )
+        return 0
+
+    def _config(self) -> LifterConfig:
+        """The recipe with what the options change."""
+        from sightline.methods.abspose.noise import read_error_model
+        from sightline.recipes.abspose import RECIPES
+
+        if self.recipe not in RECIPES:
+            raise UsageError(f"recipe: expected one of {', '.join(RECIPES)}, got '{self.recipe}'")
+        if self.library is None and self.recipe != "abspose-smoke":
+            raise UsageError(
+                "--library: this recipe needs motion capture; make a library with `sightline prepare mocap`"
+            )
+        changes = {"steps": self.steps, "seed": self.seed, "threads": self.threads}
+        try:
+            config = replace(
+                RECIPES[self.recipe](), **{key: value for key, value in changes.items() if value is not None}
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        if self.error_model is not None:
+            config = replace(config, error_model=read_error_model(self.error_model))
+        return config
+
+    def _check_devices(self) -> None:
+        """Refuse devices that this machine does not have, before anything is written."""
+        if self.devices < 1:
+            raise UsageError(f"--devices: expected at least 1, got {self.devices}")
+        import lightning as L
+        from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+        try:
+            L.Fabric(accelerator=self.accelerator, devices=self.devices)
+        except (MisconfigurationException, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise UsageError(
+                f"--accelerator: {self.devices} of '{self.accelerator}' cannot be used ({reason})"
+            ) from error

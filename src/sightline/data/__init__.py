@@ -1,0 +1,1 @@
+"""Motion capture, virtual people and virtual cameras."""

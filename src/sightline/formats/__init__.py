@@ -1,0 +1,1 @@
+"""Files in and out: cameras, keypoints, poses, motion capture, video."""

@@ -1,0 +1,1 @@
+"""Pure, batched, differentiable geometry: rotations, lenses, homographies, alignment, translation, triangulation."""

@@ -1,0 +1,34 @@
+"""AbsPoseLifter networks from their passports, loaded strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sightline.errors import InputError
+from sightline.formats.weights import Passport, find_passport, read_passport, read_weights
+from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
+
+DEFAULT_WEIGHTS = "abspose-mocap"
+
+
+def load_abspose(name_or_path: str | Path = DEFAULT_WEIGHTS) -> tuple[AbsPoseLifter, Passport]:
+    """Return a trained lifter in evaluation mode on the CPU, and its passport.
+
+    Args:
+        name_or_path: weights inside the package by name, or the path of a passport or its safetensors file.
+
+    Raises:
+        UsageError: if there are no such weights.
+        InputError: if the files are broken or belong to another method or network.
+    """
+    path = find_passport(name_or_path)
+    passport = read_passport(path)
+    if passport.method != "abspose":
+        raise InputError(f"{path}: expected weights of method 'abspose', got '{passport.method}'")
+    try:
+        lifter = AbsPoseLifter(AbsPoseConfig(**passport.model))
+        lifter.load_state_dict(read_weights(passport, path.parent), strict=True)
+    except (TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: its network and its weights do not fit together ({reason})") from error
+    return lifter.eval().requires_grad_(False), passport

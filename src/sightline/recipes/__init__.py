@@ -1,0 +1,1 @@
+"""A run is a function that returns one full, frozen configuration."""

@@ -1,0 +1,106 @@
+"""What one training run of a lifter is: one frozen value, saved beside everything that the run writes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from sightline.data.virtual import CameraConfig, PeopleConfig
+from sightline.methods.abspose.model import AbsPoseConfig
+from sightline.methods.abspose.noise import ErrorModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class LifterConfig:
+    """A run that trains an AbsPoseLifter on virtual views of motion capture."""
+
+    name: str
+    """Name of the recipe; names the weights too."""
+    model: AbsPoseConfig = field(default_factory=AbsPoseConfig)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
+    cameras: CameraConfig = field(default_factory=CameraConfig)
+    error_model: ErrorModel | None = None
+    """Detector errors added to the exact keypoints (section 4.2); None trains on exact ones."""
+    pixel_noise: float = 0.0
+    """Standard deviation of Gaussian noise on keypoints, in pixels of the person's 256-pixel crop."""
+    scale_augmentation: float = 0.0
+    """Spread of log₂ of a factor on keypoints and focal length alike, clipped at twice that (public practice: 0.25)."""
+    steps: int = 2500
+    """Optimiser steps in all."""
+    batch_size: int = 256
+    """Views per step and process."""
+    learning_rate: float = 5e-3
+    """Highest learning rate."""
+    warmup_steps: int = 100
+    """Steps over which the learning rate rises before its cosine to zero (Adam), or 0."""
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """Adam with a cosine, or the paper's RMSprop with one step down by ten after two thirds."""
+    pose_weight: float = 1.0
+    """Weight of the pose term against the depth term (`loss.abspose_loss`)."""
+    average_decay: float = 0.0
+    """Decay of the running average of weights that is evaluated and shipped; 0 takes the last weights."""
+    clip_norm: float = 0.0
+    """Largest gradient norm; 0 does not clip."""
+    precision: Literal["32-true", "bf16-mixed"] = "bf16-mixed"
+    """Matrix products in 32 bits, or in bfloat16 (the optimiser's state stays in 32 bits)."""
+    threads: int = 1
+    """CPU threads of each process: more than there are idle cores are ruinous."""
+    seed: int = 0
+    """Every random number of the run is a function of this seed and the step."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+    validate_every: int = 1000
+    """Steps between validations; 0 never validates."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "threads", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate: expected a positive number, got {self.learning_rate}")
+
+
+def config_to_json(config: Any, *, only_changed: bool = False) -> Any:
+    """Return a configuration as plain JSON values (arrays become lists), to be saved and compared.
+
+    Args:
+        config: a frozen dataclass, or any value inside one.
+        only_changed: leave out what equals its default, so that an option added later changes nothing.
+    """
+    return json.loads(json.dumps(_plain(config, only_changed)))
+
+
+def _plain(value: Any, only_changed: bool) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kept = {}
+        for item in dataclasses.fields(value):
+            plain = _plain(getattr(value, item.name), only_changed)
+            if not only_changed or plain != _plain(_default(item), only_changed):
+                kept[item.name] = plain
+        return kept
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, only_changed) for item in value]
+    return value
+
+
+def _default(item: dataclasses.Field[Any]) -> Any:
+    if item.default_factory is not dataclasses.MISSING:
+        return item.default_factory()
+    return None if item.default is dataclasses.MISSING else item.default
+
+
+def learning_rate_share(config: LifterConfig, step: int) -> float:
+    """Return the learning rate of a step as a share of the highest."""
+    if config.optimizer == "rmsprop":
+        return 1.0 if step < config.steps * 2 // 3 else 0.1
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

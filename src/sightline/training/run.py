@@ -1,0 +1,141 @@
+"""From a configuration and a motion-capture library to a trained lifter in a folder."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+from jaxtyping import Float
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+
+from sightline.methods.abspose.model import AbsPoseLifter
+from sightline.training.checkpoint import AtomicCheckpointIO, LastCheckpoint, clear_unfinished, read_checkpoint
+from sightline.training.config import LifterConfig, config_to_json
+from sightline.training.lifter import LifterModule, ViewSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a run leaves behind."""
+
+    lifter: AbsPoseLifter
+    """The trained network, in evaluation mode, on the CPU."""
+    config: LifterConfig
+    steps: int
+    """Optimiser steps done in all."""
+    resumed_from: int
+    """Step at which this call took the run up."""
+    rank: int = 0
+    """Number of this process; only 0 should write files."""
+
+
+def train_lifter(
+    config: LifterConfig,
+    train_joints: Float[Tensor, "frame 17 3"],
+    val_joints: Float[Tensor, "val_frame 17 3"] | None = None,
+    *,
+    source: ViewSource | None = None,
+    folder: Path | None = None,
+    accelerator: str = "cpu",
+    devices: int = 1,
+    progress: bool = False,
+) -> Trained:
+    """Train a lifter, resuming the folder's last checkpoint where there is one.
+
+    Args:
+        config: the run.
+        train_joints: poses to draw people from (m, z up).
+        val_joints: held-out poses for validation, or None.
+        source: where a step's views come from instead of the config's people and cameras, or None.
+        folder: where checkpoints and TensorBoard logs go; None keeps nothing.
+        accelerator: Lightning's name of the device kind ("cpu", "gpu", "auto").
+        devices: number of processes (one a device).
+        progress: whether to show a progress bar.
+
+    Raises:
+        InputError: if the folder's checkpoint is broken or belongs to another configuration.
+    """
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        clear_unfinished(folder)
+    with torch.random.fork_rng(devices=[]):
+        module = LifterModule(config, train_joints, val_joints, source)
+        return _fit(module, config, folder, accelerator, devices, progress)
+
+
+def _fit(
+    module: LifterModule, config: LifterConfig, folder: Path | None, accelerator: str, devices: int, progress: bool
+) -> Trained:
+    last = None if folder is None else folder / "last.ckpt"
+    resumed = 0
+    if last is not None and last.exists():
+        resumed = int(read_checkpoint(last, config_to_json(config))["global_step"])
+    _initialise(module, config)
+    callbacks: list[L.Callback] = [] if last is None else [LastCheckpoint(last, config.checkpoint_every)]
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        if resumed < config.steps:
+            trainer = _trainer(config, folder, accelerator, devices, progress, callbacks, module)
+            trainer.fit(module, ckpt_path=str(last) if resumed else None)
+        else:
+            module.load_state_dict(read_checkpoint(last, config_to_json(config))["state_dict"])  # type: ignore[arg-type]
+    finally:
+        torch.set_num_threads(threads)
+    lifter = module.trained.cpu().eval()
+    return Trained(
+        lifter=lifter, config=config, steps=config.steps, resumed_from=resumed, rank=int(rank_zero_only.rank or 0)
+    )
+
+
+def _initialise(module: LifterModule, config: LifterConfig) -> None:
+    """First weights as a function of the seed alone."""
+    torch.manual_seed(config.seed)
+    fresh = AbsPoseLifter(config.model).state_dict()
+    module.lifter.load_state_dict(fresh)
+    if module.averaged is not None:
+        module.averaged.load_state_dict(fresh)
+
+
+def _trainer(
+    config: LifterConfig,
+    folder: Path | None,
+    accelerator: str,
+    devices: int,
+    progress: bool,
+    callbacks: list[L.Callback],
+    module: LifterModule,
+) -> L.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+    validates = config.validate_every > 0 and module.has_validation
+    return L.Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        max_steps=config.steps,
+        max_epochs=-1,
+        precision=config.precision,
+        gradient_clip_val=config.clip_norm or None,
+        logger=TensorBoardLogger(str(folder), name="", version="tensorboard") if folder is not None else False,
+        log_every_n_steps=50,
+        check_val_every_n_epoch=None,
+        val_check_interval=config.validate_every if validates else None,
+        limit_val_batches=1 if validates else 0,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+    )
