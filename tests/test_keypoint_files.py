@@ -129,7 +129,7 @@ REFUSED: list[tuple[Any, str]] = [
     (json.dumps(content()).replace("20,", "1" + "0" * 400 + ",", 1), r"keypoints_px\[0\]: expected"),
     (json.dumps(content()).replace("10.5", "1e999"), r"keypoints_px\[0\]: expected finite numbers"),
     (content(extra=1), 'people.json: unknown key "extra"; known are'),
-    ({"skeleton": "lsp14"}, 'people.json: the key "image_size", "pixel_origin", "frames" is missing'),
+    ({"skeleton": "lsp14"}, 'people.json: the keys "image_size", "pixel_origin", "frames" are missing'),
     (content(skeleton="coco"), "people.json: skeleton: unknown skeleton 'coco'; known are h36m17"),
     (content(skeleton=17), "people.json: skeleton: expected text, got the number 17"),
     (content(pixel_origin="middle"), 'pixel_origin: expected one of "corner", "center", got the text "middle"'),

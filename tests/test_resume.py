@@ -23,8 +23,7 @@ from sightline.methods.abspose.model import AbsPoseConfig
 from sightline.training.checkpoint import read_checkpoint
 from sightline.training.config import LifterConfig, config_to_json
 from sightline.training.run import Trained, train_lifter
-from test_training import environment
-from tiny_runs import checkpoint_of, people, same_tensors, tiny
+from tiny_runs import checkpoint_of, environment, people, same_tensors, tiny
 
 PAPER = {"model": AbsPoseConfig(width=32, dropout=0.5), "optimizer": "rmsprop", "warmup_steps": 0}
 AVERAGED = {"average_decay": 0.8, "clip_norm": 1.0}
@@ -111,6 +110,14 @@ def test_a_checkpoint_of_another_run_is_refused_by_name(changes: dict, named: st
         run(replace(tiny(steps=2), **changes), tmp_path)
     assert str(tmp_path / "last.ckpt") in str(caught.value)
     assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def test_a_checkpoint_that_learned_from_others_or_in_other_company_is_refused(tmp_path: Path) -> None:
+    run(tiny(steps=2), tmp_path)
+    with pytest.raises(InputError, match="other training poses"):
+        train_lifter(tiny(steps=2), people(299), folder=tmp_path)
+    with pytest.raises(InputError, match="other number of processes"):
+        train_lifter(tiny(steps=2), people(), folder=tmp_path, devices=2)
 
 
 def broken_files(whole: bytes) -> dict[str, bytes]:

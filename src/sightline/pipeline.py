@@ -80,6 +80,8 @@ class _Row:
     person: PersonKeypoints
     seen: PersonKeypoints
     """The person as the detector gave them, in its own joints."""
+    ideal_px: np.ndarray
+    """The person's keypoints as a lens without distortion would show them, (joint, 2)."""
 
 
 class Lifter:
@@ -169,7 +171,10 @@ class Lifter:
     def _scale(self, heights: list[float | None], source: ScaleSource) -> Scale:
         """How the scale was fixed; weights that learned lengths in metres have no use for the people's heights."""
         if self.network.config.unit == "stature":
-            return Scale(source=source, body=_body_source(heights))
+            body = _body_source(heights)
+            mean = self.network.config.mean_stature_m
+            note = None if body == "given_height" else f"where no height is given, a stature of {mean:.2f} m stands in"
+            return Scale(source=source, body=body, note=note)
         given = any(height is not None for height in heights)
         return Scale(
             source=source, body="learned", note="given heights cannot be used by these weights" if given else None
@@ -186,7 +191,7 @@ class Lifter:
             np.stack([person.keypoints_px for _, person in seen]), np.stack([person.confidence for _, person in seen])
         )
         assert confidence is not None  # it was given
-        placed = camera.normalized(torch.from_numpy(np.nan_to_num(points)))[1].numpy()
+        ideal, placed = (value.numpy() for value in camera.undistort(torch.from_numpy(np.nan_to_num(points))))
         for row, (frame, person) in enumerate(seen):
             missing = ~np.isfinite(points[row]).all(-1)
             if missing.any() or not placed[row].all():
@@ -196,7 +201,7 @@ class Lifter:
             converted = PersonKeypoints(
                 id=person.id, keypoints_px=points[row], confidence=confidence[row], height_m=person.height_m
             )
-            rows.append(_Row(frame=frame.index, person=converted, seen=person))
+            rows.append(_Row(frame=frame.index, person=converted, seen=person, ideal_px=ideal[row]))
         return rows, skipped
 
     def _reason(self, missing: Float[np.ndarray, "joint"] | np.ndarray, keypoints: Keypoints) -> str:
@@ -215,8 +220,8 @@ class Lifter:
             part = rows[start : start + self.batch_size]
             heights = [np.nan if (h := row.person.height_m or height_m) is None else h for row in part]
             joints = self.lift_array(
-                torch.from_numpy(np.stack([row.person.keypoints_px for row in part])),
-                camera,
+                torch.from_numpy(np.stack([row.ideal_px for row in part])),
+                camera.undistorted(),
                 torch.tensor(heights, dtype=torch.float64),
             ).numpy()
             for row, joints_cam in zip(part, joints, strict=True):

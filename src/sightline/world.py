@@ -14,8 +14,8 @@ from sightline.skeleton import Skeleton
 class WorldPoses:
     """Joints of people over frames in the world (m), with how well each view agrees. Arrays cannot be written to.
 
-    The world's frame is that of the cameras' `camera_from_world`; which axis points up is theirs to know. Shapes that
-    do not fit each other, frames or ids that do not rise, and fps ≤ 0 are a `ValueError`.
+    The world's frame is that of the cameras' `camera_from_world`: z up. Shapes that do not fit each other, frames or
+    ids that do not rise, and fps ≤ 0 are a `ValueError`.
     """
 
     skeleton: Skeleton

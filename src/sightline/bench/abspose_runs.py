@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from sightline.data.simulated_detector import SimulatedDetector, detect
 from sightline.data.virtual import CameraConfig, PeopleConfig, ViewBatch, sample_views, step_generator
+from sightline.errors import InputError
 from sightline.formats.atomic import atomic_path
 from sightline.methods.abspose.decode import RootRule
 from sightline.methods.abspose.model import AbsPoseLifter
@@ -45,7 +47,6 @@ class TestViews:
     """Where the root comes from (table 3)."""
     center_known: bool = True
     """Whether the lifter is told the principal point, or assumes the picture's centre."""
-    give_stature: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def score(
     if not test.center_known:
         camera = replace(views.camera, center_px=views.camera.image_size / 2)
         views = views._replace(camera=camera)
-    predicted = lift_views(lifter, views, give_stature=test.give_stature, root=test.root)
+    predicted = lift_views(lifter, views, root=test.root)
     return score_poses(predicted, views.joints_cam), views, predicted
 
 
@@ -99,11 +100,12 @@ def run_one(
 ) -> dict[str, Any]:
     """Train one run and score it; a run that the cache holds with the same configuration is not repeated."""
     config = config_to_json(run.config, only_changed=True)
-    key = json.dumps([config, run.detected_pool, views, _tests_json(run, tests)], sort_keys=True)
+    data = None if library is None else hashlib.sha256(library.read_bytes()).hexdigest()[:16]
+    key = json.dumps([config, run.detected_pool, views, _tests_json(run, tests), data], sort_keys=True)
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     kept = None if cache is None else cache / f"{run.variant}-{run.config.seed}-{digest}.json"
     if kept is not None and kept.exists():
-        return json.loads(kept.read_text(encoding="utf-8"))
+        return json.loads(kept.read_text(encoding="utf-8")) | {"from_cache": True}
     began = time.perf_counter()
     torch.set_num_threads(run.config.threads)
     splits = read_splits(library)
@@ -133,16 +135,20 @@ def run_all(
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train and score every run, `jobs` at a time, each on one thread."""
-    done: list[dict[str, Any]] = []
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as pool:
         waiting = [pool.submit(run_one, run, tests, library, views, cache) for run in runs]
-        for future in as_completed(waiting):
-            done.append(future.result())
-            if progress is not None:
-                progress(len(done), len(runs))
-    return done
+        try:
+            for count, future in enumerate(as_completed(waiting), start=1):
+                future.result()
+                if progress is not None:
+                    progress(count, len(runs))
+        except BrokenProcessPool as error:
+            raise InputError("a training process was killed, perhaps for want of memory; try fewer --jobs") from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return [future.result() for future in waiting]
 
 
 def _tests_json(run: Run, tests: Mapping[str, TestViews]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from sightline.cli.options import MaybeOut, MaybePath, checked_folder, print_json, progress_bar
+from sightline.cli.options import MaybeOut, MaybePath, checked_folder, print_json, progress_bar, recorded_command
 from sightline.errors import UsageError
 
 
@@ -63,7 +62,7 @@ class Bench:
         began = time.perf_counter()
         with progress_bar(self.name) as progress:
             measured = BENCHES[self.name][0](self, progress)
-        command = shlex.join(["sightline", *sys.argv[1:]])
+        command = recorded_command()
         report = report_json(self.name, measured, command=command, seconds=time.perf_counter() - began)
         if not self.quick:
             path = write_report(report, folder)

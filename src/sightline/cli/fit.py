@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from sightline.cli.options import Out, checked_output, print_json
+from sightline.errors import UsageError
 from sightline.errors import InputError
 
 
@@ -36,6 +37,8 @@ class Fit:
         from sightline.skeleton import get_skeleton
 
         checked_output(self.out, (".json",))
+        if self.out.resolve() in (self.detected.resolve(), self.truth.resolve()):
+            raise UsageError(f"{self.out}: the error model would overwrite its own input; give another name")
         detected, truth = read_keypoints(self.detected), read_keypoints(self.truth)
         try:
             fitted, trace = fit_noise(detected, truth, kind=self.kind)

@@ -46,7 +46,9 @@ class Lift:
     """Also write a web page (.html) on which the poses can be turned and played."""
     weights: str = "abspose-mocap"
     """Weights by name, or the path of their passport."""
-    root: Literal["learned", "perspective", "weak_perspective"] = "learned"
+    root: Literal[
+        "learned", "perspective", "perspective_robust", "weak_perspective", "weak_perspective_lsq"
+    ] = "learned"
     """Where absolute positions come from: the network, or a solve for the translation that fits the keypoints."""
     device: str = "cpu"
     """PyTorch device of the network, such as cpu or cuda."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +36,12 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def recorded_command() -> str:
+    """Return this call for the record, with files and folders by their names: paths of one machine help nobody."""
+    words = [word.rsplit("/", 1)[-1] if word.startswith(("/", "~", "..")) else word for word in sys.argv[1:]]
+    return shlex.join(["sightline", *words])
 
 
 def print_json(value: Any) -> None:

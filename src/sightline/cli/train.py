@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from sightline.cli.options import MaybeInteger, MaybeOut, MaybePath, checked_folder, print_json
+from sightline.cli.options import (
+    MaybeInteger,
+    MaybeOut,
+    MaybePath,
+    checked_folder,
+    print_json,
+    progress_bar,
+    recorded_command,
+)
 from sightline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,20 +59,21 @@ class Train:
         self._check_devices()
         splits = read_splits(self.library)
         try:
-            trained = train_lifter(
-                config,
-                splits.train,
-                splits.val,
-                folder=folder,
-                accelerator=self.accelerator,
-                devices=self.devices,
-                progress=sys.stderr.isatty(),
-            )
+            with progress_bar("training") as progress:
+                trained = train_lifter(
+                    config,
+                    splits.train,
+                    splits.val,
+                    folder=folder,
+                    accelerator=self.accelerator,
+                    devices=self.devices,
+                    progress=progress,
+                )
         except SystemExit as stop:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt("interrupted; the same call goes on from the last checkpoint") from stop
         if trained.rank != 0:
             return 0
-        passport = ship_lifter(trained, splits, folder)
+        passport = ship_lifter(trained, splits, folder, command=recorded_command())
         if self.json:
             print_json({"weights": str(folder / passport.file), "expected": passport.expected})
             return 0

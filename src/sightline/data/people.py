@@ -51,7 +51,7 @@ def sample_bodies(
 ) -> Float[Tensor, "batch 17 3"]:
     """Give each pose (m, z up) a body of its own size and bone lengths, mirrored or not; the root moves to the origin.
 
-    With `recombined_share` and `turn_std` the pose changes too: 33 minutes of motion hold few poses that differ, and
+    With `recombined_share` and `turn_std` the pose changes too: half an hour of motion holds few poses that differ, and
     what a lifter has not seen it cannot lift.
     """
     skeleton = get_skeleton("h36m17")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def procedural_poses(count: int, generator: torch.Generator) -> Float[Tensor, "frame 17 3"]:
-    """Draw `h36m17` poses of a 1.75 m adult (metres, z up, hips near 0.95 m, any heading).
+    """Draw `h36m17` poses of a 1.73 m adult (metres, z up, hips near 0.95 m, any heading).
 
     Arms swing freely, elbows and knees bend one way only, the trunk leans and twists; about a third of the people
     crouch. The same generator state gives the same poses.

@@ -2,7 +2,8 @@
 
 A view is drawn backwards from the picture: first the person's size and bones, then the camera's tilt and lens, then
 the distance among those at which the whole body fits into the frame, then a place in the frame among those that keep
-it there. So no view is thrown away, and the border is reached as often as the middle.
+it there. So no view is thrown away, and the border is reached as often as the middle. A lens with distortion is put
+before the finished scene, so it may carry joints a little over the border.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class CameraConfig:
     depth_uniform_in: str = "depth"
     """"depth", or "log" to meet near people as often as far ones."""
     pitch: Range = (0.0, 0.0)
-    """Tilt of the camera, uniform; positive looks down."""
+    """Tilt of the camera, uniform; positive looks down (the opposite of `geometry.rotation`'s pitch)."""
     pitch_std: float = 0.0
     """Spread of a Gaussian that is added to the tilt."""
     roll_std: float = 0.0

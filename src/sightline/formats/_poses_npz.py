@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,6 +16,7 @@ from sightline.formats._poses_json import built, header_from_json, header_to_jso
 from sightline.formats.atomic import atomic_path
 from sightline.formats.camera import camera_from_json, camera_to_json
 from sightline.formats.keypoints import skeleton_from_json, skeleton_to_json
+from sightline.formats.npz import load_arrays
 from sightline.structures import ExtraJoints, Hypothesis, Person, PoseFrame, Poses
 
 Arrays = dict[str, np.ndarray]
@@ -79,7 +78,7 @@ def write_npz(poses: Poses, path: str | Path) -> None:
 def read_npz(path: str | Path) -> Poses:
     """Read what `write_npz` wrote; `InputError` for anything else, arrays that do not fit together included."""
     where = str(path)
-    arrays = _load(path)
+    arrays = load_arrays(path)
     header_text = arrays.pop("header", np.array(0))
     if header_text.shape != () or header_text.dtype.kind != "U":
         raise InputError(f'{where}: expected a text array "header"; is this a poses file?')
@@ -138,26 +137,6 @@ def _hypothesis_row(hypothesis: Hypothesis) -> dict[str, Any]:
         "hypothesis_joints_cam_m": hypothesis.joints_cam_m,
         "hypothesis_root_depth_canonical": math.nan if depth is None else depth,
     }
-
-
-def _load(path: str | Path) -> Arrays:
-    """Every array of the archive, none of them pickled."""
-    try:
-        with open(path, "rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: expected an .npz archive of arrays, got a single array")
-            arrays = {name: archive[name] for name in archive.files}
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not a readable .npz archive of plain arrays ({error})") from error
-    strays = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
-    if strays:
-        raise InputError(f"{path}: expected arrays only, but {strays[0]} is none; is this a poses file?")
-    return arrays
 
 
 def _check_arrays(arrays: Arrays, joints: int, where: str) -> None:

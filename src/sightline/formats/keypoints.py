@@ -20,9 +20,9 @@ _ORIGIN_SHIFT_PX: Final = {"corner": 0.0, "center": 0.5}
 def read_keypoints(path: str | Path) -> Keypoints:
     """Read a keypoint file; pixels come out with corner origin, whichever the file has.
 
-    null is a missing keypoint: NaN with confidence 0. Everything the format does not know is an `InputError`: unknown
-    keys, another number of joints than the skeleton has, confidence outside 0…1, a person id twice in a frame, frames
-    whose index does not rise, a stature that no person has.
+    null, or any place with confidence 0, is a missing keypoint: NaN with confidence 0. Everything the format does not
+    know is an `InputError`: unknown keys, another number of joints than the skeleton has, confidence outside 0…1, a
+    person id twice in a frame, frames whose index does not rise, a stature that no person has.
     """
     where = str(path)
     obj = strict.load_json(path)
@@ -108,7 +108,10 @@ def _person_from_json(obj: Mapping[str, Any], skeleton: Skeleton, shift_px: floa
     height_m = strict.get_number(obj, "height_m", where, None)
     try:
         return PersonKeypoints(
-            keypoints_px=rows[:, :2] + shift_px, confidence=confidence, id=person_id, height_m=height_m
+            keypoints_px=np.where(confidence[:, None] > 0, rows[:, :2] + shift_px, np.nan),
+            confidence=confidence,
+            id=person_id,
+            height_m=height_m,
         )
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error

@@ -93,6 +93,6 @@ def _bent_from_pixels(lens: Lens, points_px: Tensor) -> tuple[Tensor, Tensor]:
 def _flattened(points: Tensor, min_depth: float) -> tuple[Tensor, Tensor]:
     """Return (x/z, y/z), 0 for points that are not finite or not before `min_depth`, and which are."""
     x, y, z = points.detach().unbind(-1)
-    valid = (z > min_depth) & (x.abs() + y.abs() < torch.inf)
+    valid = (z > min_depth) & (x.abs() + y.abs() + z < torch.inf)
     safe = torch.where(valid.unsqueeze(-1), points, points.new_tensor((0.0, 0.0, 1.0)))
     return safe[..., :2] / safe[..., 2:], valid

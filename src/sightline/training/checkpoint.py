@@ -68,6 +68,20 @@ def read_checkpoint(path: Path, expected_config: Mapping[str, Any]) -> dict[str,
     return checkpoint
 
 
+def check_circumstances(path: Path, checkpoint: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that learned from other data, or in another number of processes.
+
+    Raises:
+        InputError: naming what differs.
+    """
+    differing = _differing(checkpoint.get("sightline_circumstances", {}), expected)
+    if differing:
+        raise InputError(
+            f"{path}: was written by a run with other {' and '.join(differing)}; "
+            "choose another output folder, or delete the checkpoint to start anew"
+        )
+
+
 def _differing(found: Mapping[str, Any], expected: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Name the keys, with dots between levels, whose values differ."""
     names: list[str] = []

@@ -38,6 +38,8 @@ class LifterConfig:
     """Highest learning rate."""
     warmup_steps: int = 100
     """Steps over which the learning rate rises before its cosine to zero (Adam), or 0."""
+    finish_steps: int = 0
+    """Last steps of the run that make up a second cosine, from a fifth of the highest learning rate (Adam)."""
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """Adam with a cosine, or the paper's RMSprop with one step down by ten after two thirds."""
     pose_weight: float = 1.0
@@ -102,5 +104,9 @@ def learning_rate_share(config: LifterConfig, step: int) -> float:
         return 1.0 if step < config.steps * 2 // 3 else 0.1
     if step < config.warmup_steps:
         return (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    main_steps = config.steps - config.finish_steps
+    if step >= main_steps:
+        done, height = (step - main_steps) / max(1, config.finish_steps), 0.2
+    else:
+        done, height = (step - config.warmup_steps) / max(1, main_steps - config.warmup_steps), 1.0
+    return height * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

@@ -7,6 +7,7 @@ was never stopped.
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -69,6 +70,11 @@ class LifterModule(L.LightningModule):
         """The lifter to evaluate and to ship: the averaged one where weights are averaged."""
         return self.lifter if self.averaged is None else self.averaged
 
+    def circumstances(self, processes: int) -> dict[str, Any]:
+        """What a run's numbers hang on besides its configuration: the poses it learns from, the number of processes."""
+        digest = hashlib.sha256(self._train_joints.cpu().contiguous().numpy().tobytes()).hexdigest()
+        return {"training poses": digest[:16], "number of processes": processes}
+
     def draw(self, generator: torch.Generator) -> ViewBatch:
         """Draw a step's views: virtual people, seen with the config's detector errors."""
         config = self.config
@@ -128,7 +134,7 @@ class LifterModule(L.LightningModule):
             views = sample_views(self._val_joints, VALIDATION_VIEWS, generator, config.people, config.cameras)
             views = with_detector_errors(views, config, generator)
             predicted = lift_views(self.trained, views)
-            self.scores.to(predicted.device).update(predicted, views.joints_cam)
+            self.scores.to(self.device).update(predicted.to(self.device), views.joints_cam.to(self.device))
             scores = {f"val/{name}": value for name, value in plain_scores(self.scores).items()}
         self.log_dict(scores, batch_size=VALIDATION_VIEWS, rank_zero_only=True)
         self.scores.reset()
@@ -146,6 +152,7 @@ class LifterModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the configuration, so that a run is only ever resumed as itself."""
         checkpoint["sightline_config"] = config_to_json(self.config)
+        checkpoint["sightline_circumstances"] = self.circumstances(self.trainer.world_size)
 
     def train_dataloader(self) -> DataLoader:
         """Steps without end; `max_steps` ends the run."""

@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
 import torch
 from jaxtyping import Float
-from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from sightline.methods.abspose.model import AbsPoseLifter
-from sightline.training.checkpoint import AtomicCheckpointIO, LastCheckpoint, clear_unfinished, read_checkpoint
+from sightline.training.checkpoint import (
+    AtomicCheckpointIO,
+    LastCheckpoint,
+    check_circumstances,
+    clear_unfinished,
+    read_checkpoint,
+)
 from sightline.training.config import LifterConfig, config_to_json
 from sightline.training.lifter import LifterModule, ViewSource
+
+Progress = Callable[[int, int], None] | None
+
+
+class StepProgress(L.Callback):
+    """Tell somebody how many steps are done."""
+
+    def __init__(self, tell: Callable[[int, int], None]) -> None:
+        self.tell = tell
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
+        """Tell it after every step, on the first process only."""
+        if trainer.is_global_zero:
+            self.tell(trainer.global_step, trainer.max_steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +65,7 @@ def train_lifter(
     folder: Path | None = None,
     accelerator: str = "cpu",
     devices: int = 1,
-    progress: bool = False,
+    progress: Progress = None,
 ) -> Trained:
     """Train a lifter, resuming the folder's last checkpoint where there is one.
 
@@ -57,7 +77,7 @@ def train_lifter(
         folder: where checkpoints and TensorBoard logs go; None keeps nothing.
         accelerator: Lightning's name of the device kind ("cpu", "gpu", "auto").
         devices: number of processes (one a device).
-        progress: whether to show a progress bar.
+        progress: called with the number of steps done and of all.
 
     Raises:
         InputError: if the folder's checkpoint is broken or belongs to another configuration.
@@ -71,21 +91,23 @@ def train_lifter(
 
 
 def _fit(
-    module: LifterModule, config: LifterConfig, folder: Path | None, accelerator: str, devices: int, progress: bool
+    module: LifterModule, config: LifterConfig, folder: Path | None, accelerator: str, devices: int, progress: Progress
 ) -> Trained:
     last = None if folder is None else folder / "last.ckpt"
     resumed = 0
     if last is not None and last.exists():
-        resumed = int(read_checkpoint(last, config_to_json(config))["global_step"])
+        checkpoint = read_checkpoint(last, config_to_json(config))
+        check_circumstances(last, checkpoint, module.circumstances(devices))
+        resumed = int(checkpoint["global_step"])
     _initialise(module, config)
     callbacks: list[L.Callback] = [] if last is None else [LastCheckpoint(last, config.checkpoint_every)]
-    if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=10))
+    if progress is not None:
+        callbacks.append(StepProgress(progress))
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
     try:
         if resumed < config.steps:
-            trainer = _trainer(config, folder, accelerator, devices, progress, callbacks, module)
+            trainer = _trainer(config, folder, accelerator, devices, callbacks, module)
             trainer.fit(module, ckpt_path=str(last) if resumed else None)
         else:
             module.load_state_dict(read_checkpoint(last, config_to_json(config))["state_dict"])  # type: ignore[arg-type]
@@ -111,7 +133,6 @@ def _trainer(
     folder: Path | None,
     accelerator: str,
     devices: int,
-    progress: bool,
     callbacks: list[L.Callback],
     module: LifterModule,
 ) -> L.Trainer:
@@ -133,7 +154,7 @@ def _trainer(
         limit_val_batches=1 if validates else 0,
         num_sanity_val_steps=0,
         enable_checkpointing=False,
-        enable_progress_bar=progress,
+        enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
         callbacks=callbacks,

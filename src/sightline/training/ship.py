@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from sightline import __version__
 from sightline.data.virtual import CameraConfig, PeopleConfig, sample_views, step_generator
 from sightline.formats.weights import Passport, write_weights
 from sightline.methods.abspose.model import AbsPoseLifter
+from sightline.metrics.functional import mpjpe
 from sightline.training.config import config_to_json
 from sightline.training.data import Splits
 from sightline.training.lifter import lift_views
@@ -23,8 +22,15 @@ TEST_SEED = 90_000
 TEST_VIEWS = 16_384
 
 
-def ship_lifter(trained: Trained, splits: Splits, folder: Path) -> Passport:
-    """Round a trained lifter to half precision, score it so on held-out people, write weights and passport."""
+def ship_lifter(trained: Trained, splits: Splits, folder: Path, *, command: str = "sightline.training") -> Passport:
+    """Round a trained lifter to half precision, score it so on held-out people, write weights and passport.
+
+    Args:
+        trained: a finished run.
+        splits: the poses it learned from, with their credit, and those it is scored on.
+        folder: where both files go.
+        command: the call that trained it, for the record.
+    """
     config = trained.config
     rounded = AbsPoseLifter(config.model).eval()
     state = trained.lifter.state_dict()
@@ -39,7 +45,7 @@ def ship_lifter(trained: Trained, splits: Splits, folder: Path) -> Passport:
         recipe=config_to_json(config),
         model=config_to_json(config.model),
         expected=expected_scores(rounded, splits.test),
-        command=shlex.join(["sightline", *sys.argv[1:]]) if sys.argv[1:2] == ["train"] else "sightline.training",
+        command=command,
         date=date.today().isoformat(),
         version=__version__,
     )
@@ -53,6 +59,8 @@ def expected_scores(lifter: AbsPoseLifter, test_joints: torch.Tensor) -> dict[st
     views = sample_views(test_joints, TEST_VIEWS, step_generator(TEST_SEED, 0), PeopleConfig(), CameraConfig())
     scores = {}
     for name, given in (("height unknown", False), ("height given", True)):
-        metres = score_poses(lift_views(lifter, views, give_stature=given, flip=True), views.joints_cam)
+        predicted = lift_views(lifter, views, give_stature=given, flip=True)
+        metres = score_poses(predicted, views.joints_cam)
+        metres["mpjpe_root_counted"] = float(mpjpe(predicted, views.joints_cam, root="counted"))
         scores[name] = {f"{key}_mm": round(1000 * value, 2) for key, value in metres.items()}
     return scores

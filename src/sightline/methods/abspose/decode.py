@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -9,11 +10,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sightline.camera import Camera
-from sightline.geometry.translation import solve_translation, weak_perspective_translation
+from sightline.geometry.translation import (
+    solve_translation,
+    solve_translation_robust,
+    weak_perspective_translation,
+)
 from sightline.methods.abspose.model import REFERENCE_FOCAL_PX, AbsPoseConfig, AbsPoseLifter, Lifted
 from sightline.skeleton import get_skeleton
 
-RootRule = Literal["learned", "perspective", "weak_perspective"]
+RootRule = Literal["learned", "perspective", "perspective_robust", "weak_perspective", "weak_perspective_lsq"]
 
 
 def points_from_keypoints(
@@ -90,17 +95,26 @@ def decode(
         config: what the network was made of.
         stature_m: the people's heights where lengths are in statures; the config's mean where NaN or None.
         root: where the root comes from: the network's depth and the root's ray, or a solve for the translation that
-            fits relative pose and keypoints (paper 002, table 3), by full or weak perspective.
+            fits relative pose and keypoints (paper 002, table 3): by full perspective, plain or robust against
+            outliers, or by weak perspective, from the ratio of spreads (Mehta) or by least squares.
     """
     given = torch.full_like(lifted.depth, torch.nan) if stature_m is None else stature_m.to(lifted.depth)
     stature = torch.where(given.isnan(), given.new_tensor(config.mean_stature_m), given)
     relative = lifted.relative * stature[:, None, None] if config.unit == "stature" else lifted.relative
     xy = camera.normalized(keypoints_px)[0].to(relative)
-    if root == "perspective":
-        place = solve_translation(relative, xy)
-    elif root == "weak_perspective":
-        place = weak_perspective_translation(relative, xy, xy[:, 0])
-    else:
+    if root == "learned":
         depth = lifted.depth * depth_unit_m(camera, config, stature)
         place = torch.cat([xy[:, 0] * depth[:, None], depth[:, None]], dim=1)
+    else:
+        place = _SOLVERS[root](relative, xy)
     return relative + place[:, None]
+
+
+_SOLVERS: dict[RootRule, Callable[[Tensor, Tensor], Tensor]] = {
+    "perspective": solve_translation,
+    "perspective_robust": lambda relative, xy: solve_translation_robust(relative, xy).root_cam,
+    "weak_perspective": lambda relative, xy: weak_perspective_translation(relative, xy, xy[:, 0]),
+    "weak_perspective_lsq": lambda relative, xy: weak_perspective_translation(
+        relative, xy, xy[:, 0], rule="least_squares"
+    ),
+}

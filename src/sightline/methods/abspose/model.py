@@ -15,6 +15,9 @@ REFERENCE_FOCAL_PX = 1000.0
 """Canonical depths and 2D statistics are divided into numbers near one by this focal length (pixels)."""
 
 
+_CHOICES = {"coordinates": ("pixels", "rays"), "depth": ("canonical", "metric"), "unit": ("metre", "stature")}
+
+
 @dataclass(frozen=True, kw_only=True)
 class AbsPoseConfig:
     """What an AbsPoseLifter is made of; saved beside its weights."""
@@ -43,6 +46,13 @@ class AbsPoseConfig:
     """Stature that stands in where none is given, for lengths in statures (m)."""
 
     def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: expected {' or '.join(allowed)}, got {getattr(self, name)!r}")
+        if min(self.joints - 1, self.width, self.blocks) < 1:
+            raise ValueError("joints, width, blocks: expected at least 2, 1 and 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: expected a probability below 1, got {self.dropout}")
         if self.depth == "metric" and self.coordinates == "rays":
             raise ValueError("depth='metric' is the ablation on pixels; on rays the canonical depth is metric already")
 

@@ -28,7 +28,7 @@ def load_abspose(name_or_path: str | Path = DEFAULT_WEIGHTS) -> tuple[AbsPoseLif
     try:
         lifter = AbsPoseLifter(AbsPoseConfig(**passport.model))
         lifter.load_state_dict(read_weights(passport, path.parent), strict=True)
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: its network and its weights do not fit together ({reason})") from error
     return lifter.eval().requires_grad_(False), passport
