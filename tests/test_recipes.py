@@ -11,7 +11,9 @@ import torch
 from sightline.cli import main
 from sightline.data.procedural import procedural_poses
 from sightline.data.virtual import sample_views, step_generator
+from sightline.formats.weights import shipped_weights
 from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
+from sightline.methods.abspose.weights import load_abspose
 from sightline.recipes.abspose import RECIPES
 from sightline.training.config import LifterConfig, config_to_json, learning_rate_share
 from sightline.training.lifter import lift_views
@@ -65,6 +67,19 @@ def test_the_shipped_recipe_averages_checkpoints_and_validates() -> None:
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in AbsPoseLifter(config.model).parameters())
     assert 2 * count < 12e6, "two bytes a weight, at most 12 MB"
+
+
+def test_the_shipped_weights_are_what_the_recipe_trains_and_score_what_was_promised() -> None:
+    lifter, passport = load_abspose()
+    config = RECIPES[passport.name]()
+    assert passport.recipe == config_to_json(config), "the recipe moved on: train again, or ship under another name"
+    assert lifter.config == config.model
+    assert (shipped_weights() / passport.file).stat().st_size <= 12e6
+    unknown, given = passport.expected["height unknown"], passport.expected["height given"]
+    assert unknown["pa_mpjpe_mm"] <= 38
+    assert given["mpjpe_mm"] <= 48
+    assert given["mrpe_mm"] <= 80
+    assert given["pa_mpjpe_mm"] == pytest.approx(unknown["pa_mpjpe_mm"], abs=0.02), "a height changes the size only"
 
 
 def test_the_smoke_recipe_is_over_in_seconds() -> None:

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from sightline.cli.options import Out, checked_output, print_json
-from sightline.errors import UsageError
-from sightline.errors import InputError
+from sightline.errors import InputError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
