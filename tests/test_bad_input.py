@@ -125,7 +125,7 @@ CASES: list[tuple[str, int, str, str]] = [
     (f"lift people.json {LIFT} --batch-size 0", 2, "--batch-size", "expected at least 1, got 0"),
     (f"lift people.json {LIFT} --device abacus", 2, "--device", "got 'abacus'"),
     (f"lift people.json {LIFT} --device meta", 2, "--device", "expected cpu"),
-    (f"lift people.json {LIFT} --root guess", 2, "--root", "one of learned, perspective, perspective_robust, weak_perspective, weak_perspective_lsq"),
+    (f"lift people.json {LIFT} --root guess", 2, "--root", "one of learned, perspective, perspective_robust, weak"),
     (f"lift people.json {LIFT} --picture {{out}}/p.png --picture-frame 7", 2, "--picture-frame", "0 to 1, got 7"),
     (f"lift people.json {LIFT} --picture-frame 0", 2, "--picture-frame", "expected --picture"),
     (f"lift people.json {LIFT} --height 1.8", 2, "--height", "perhaps --height-m is meant"),
