@@ -9,6 +9,9 @@ from typing import Protocol, runtime_checkable
 from sightline.bench.report import Measured
 from sightline.errors import UsageError
 
+DEFAULT_LIBRARY = Path("data") / "library.npz"
+"""Where a motion library is looked for when none is named."""
+
 Progress = Callable[[int, int], None] | None
 
 
@@ -36,10 +39,16 @@ def _abspose(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.abspose import bench_abspose
     from sightline.bench.abspose_figures import draw_figures
 
-    if settings.library is None and not settings.quick:
-        raise UsageError("--library: this benchmark needs motion capture; make it with `sightline prepare mocap`")
+    library = settings.library
+    if library is None and not settings.quick:
+        library = DEFAULT_LIBRARY
+        if not library.exists():
+            raise UsageError(
+                "--library: this benchmark needs motion capture; "
+                f"make it with `sightline prepare mocap FOLDER -o {library}`"
+            )
     measured, drawn = bench_abspose(
-        settings.library,
+        library,
         quick=settings.quick,
         seeds=settings.seeds[:1] if settings.quick else settings.seeds,
         jobs=settings.jobs,

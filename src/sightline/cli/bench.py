@@ -20,7 +20,7 @@ class Bench:
     name: Annotated[Positional[str], arg(metavar="NAME")] = ""
     """Benchmark: abspose (the paper's tables), lift (speed) or real (a calibrated scene in several views)."""
     library: MaybePath = None
-    """Motion capture as `sightline prepare mocap` writes it; abspose needs it, except with --quick."""
+    """Motion capture as `sightline prepare mocap` writes it, data/library.npz by default; abspose needs it."""
     views: MaybePath = None
     """Folder of a real scene, which real needs: NAME.keypoints.json per view and one *.qca.txt calibration."""
     quick: bool = False

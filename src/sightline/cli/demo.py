@@ -21,6 +21,10 @@ class Demo:
     """Whether to draw the film too (about half a minute)."""
     weights: str = "abspose-mocap"
     """Weights by name, or the path of their passport."""
+    device: str = "cpu"
+    """PyTorch device of the network, such as cpu or cuda."""
+    batch_size: int = 1024
+    """People per pass of the network."""
     json: bool = False
     """Print a summary as JSON."""
 
@@ -34,7 +38,7 @@ class Demo:
 
         began = time.perf_counter()
         checked_folder(self.out)
-        lifter = Lifter(self.weights)
+        lifter = Lifter(self.weights, device=self.device, batch_size=self.batch_size)
         self.out.mkdir(parents=True, exist_ok=True)
         sample = files("sightline") / "assets" / "demo"
         for name in ("keypoints.json", "camera.json"):

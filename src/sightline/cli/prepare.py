@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg, subcommand
 
-from sightline.cli.options import Out, checked_folder, checked_output, progress_bar
+from sightline.cli.options import Out, checked_folder, checked_output, print_json, progress_bar
 from sightline.errors import InputError, UsageError
 
 
@@ -23,6 +23,8 @@ class Mocap:
     """The array file, ending in .npz."""
     fps: float = 30.0
     """Frame rate that every clip is brought to."""
+    json: bool = False
+    """Print the counts as JSON."""
 
     def run(self) -> int:
         """Read every clip; broken ones are reported, the others written."""
@@ -35,8 +37,12 @@ class Mocap:
             prepared = prepare_mocap(self.folder, self.out, fps=self.fps, progress=progress)
         library = prepared.library
         counts = {name: len(library.split(name).joints_world) for name in ("train", "val", "test")}
-        told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        print(f"{len(library.names)} clips, {len(library.joints_world)} frames ({told}) → {self.out}")
+        if self.json:
+            failures = [str(path) for path, _ in prepared.failures]
+            print_json({"clips": len(library.names), "frames": counts, "failed": failures})
+        else:
+            told = ", ".join(f"{name} {count}" for name, count in counts.items())
+            print(f"{len(library.names)} clips, {len(library.joints_world)} frames ({told}) → {self.out}")
         for path, reason in prepared.failures:
             print(f"sightline: {path}: {reason}", file=sys.stderr)
         return 1 if prepared.failures else 0
