@@ -4,11 +4,12 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+EXTRAS := .venv-extras
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint types package figures clean
+.PHONY: help demo test test-slow test-extras lint types package figures clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +22,9 @@ test: $(VENV)/installed-dev ## every test that takes seconds
 
 test-slow: $(VENV)/installed-dev ## the tests that train and fit
 	$(PYTEST) -m slow
+
+test-extras: $(EXTRAS)/installed ## the tests once more beside MediaPipe, RTMPose and OpenCV (numpy 1.26), in an environment of their own
+	OMP_NUM_THREADS=1 $(EXTRAS)/bin/python -m pytest -n 2 -m "not slow or extras"
 
 lint: $(VENV)/installed-dev ## formal faults (ruff)
 	$(BIN)/ruff check .
@@ -42,7 +46,7 @@ figures: $(VENV)/installed ## draw the figures of docs/ anew
 	for script in docs/figures/draw_*.py; do $(BIN)/python "$$script" || exit 1; done
 
 clean: ## remove what make made (results and runs stay)
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EXTRAS) build dist .pytest_cache .ruff_cache .hypothesis
 	find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -59,4 +63,10 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(EXTRAS)/installed: pyproject.toml constraints-extras.txt
+	@$(PYTHON) -m venv $(EXTRAS)
+	@echo "installing Sightline with every extra into $(EXTRAS), a few minutes the first time"
+	$(EXTRAS)/bin/python -m pip --disable-pip-version-check install -q -c constraints-extras.txt -e '.[dev,mediapipe,rtmpose,calibrate]'
 	@touch $@

@@ -61,7 +61,7 @@ CASES: list[tuple[str, int, str, str]] = [
     (f"lift poses.json {LIFT}", 1, "poses.json", "missing"),
     (f"lift camera.json {LIFT}", 1, "camera.json", '"skeleton"'),
     (f"lift nowhere.json {LIFT}", 1, "nowhere.json", "No such file"),
-    (f"lift a_folder.json {LIFT}", 1, "a_folder.json", "Is a directory"),
+    (f"lift a_folder.json {LIFT}", 1, "a_folder.json", "expected a folder with files *_keypoints.json"),
     # ---- camera files
     *[
         (f"lift people.json --camera {name} --weights metre.json -o {{out}}/poses.json", code, named, expected)
@@ -133,8 +133,8 @@ CASES: list[tuple[str, int, str, str]] = [
     ("lift people.json -o {out}/poses.json", 2, "lift", "expected --camera, which is missing"),
     ("lift", 2, "lift", "expected KEYPOINTS, --camera and --out, which are missing"),
     ("lift people.json --camera camera.json -o", 2, "--out", "expected a value"),
-    ("juggle people.json", 2, "juggle", "one of demo, lift, train"),
-    ("", 2, "expected a command", "one of demo, lift, train"),
+    ("juggle people.json", 2, "juggle", "one of demo, predict, lift, train"),
+    ("", 2, "expected a command", "one of demo, predict, lift, train"),
     # ---- motion capture
     *[
         (f"prepare mocap bvh_{name} -o {{out}}/library.npz", 1, f"bvh_{name}", expected)
@@ -161,7 +161,7 @@ CASES: list[tuple[str, int, str, str]] = [
     ("prepare mocap bvh_nan -o {out}/library.npz --fps 0", 2, "--fps", "expected a positive number"),
     ("prepare sample people.json -o {out}/sample", 1, "people.json", "expected an npz file"),
     ("prepare sample train_only.npz -o {out}/sample", 1, "train_only.npz", "has no clip"),
-    ("prepare", 2, "expected a command", "one of mocap, sample"),
+    ("prepare", 2, "expected a command", "one of mocap, keypoints, sample"),
     # ---- evaluate
     ("evaluate poses.json --truth poses_late.json", 1, "poses.json", "the same frame numbers"),
     ("evaluate poses.json --truth people.json", 1, "people.json", 'expected "format": "sightline/poses"'),

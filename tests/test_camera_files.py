@@ -14,6 +14,8 @@ import roma
 import torch
 from torch.testing import assert_close
 
+from opencv_twin import FISHEYE, assert_projects, project, project_fisheye
+from opencv_twin import points as twin_points
 from sightline.camera import Camera
 from sightline.errors import InputError, UsageError
 from sightline.formats.camera import camera_from_json, camera_to_json, read_camera, read_cameras, write_camera
@@ -139,6 +141,122 @@ def test_files_and_names_that_are_not_there(tmp_path: Path) -> None:
         write_camera(Camera.create((640, 480), [[500, 500]]), tmp_path / "batch.json")
     with pytest.raises(InputError, match="does not exist"):
         write_camera(Camera.create((640, 480), 500), tmp_path / "nowhere" / "camera.json")
+
+
+# Kinds of files
+
+KINDS = r"Sightline's JSON, OpenCV's YAML.*Pose2Sim's TOML.*COLMAP.*Kalibr.*Qualisys"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n# a comment\n",
+        "hello",
+        "[1, 2]",
+        "a: 1\n",
+        "[table]\na = 1\n",
+        "1 2 3 4",
+        "\0\0\0",
+        "%YAML:1.0\n---\na: 1",
+    ],
+)
+def test_a_file_of_no_kind_is_told_which_kinds_there_are(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "camera.dat"
+    path.write_text(text)
+    with pytest.raises(InputError, match=KINDS) as caught:
+        read_cameras(path)
+    assert str(caught.value).startswith(f"{path}: expected a camera file")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_far_too_large_is_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    with open(path, "wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(InputError, match="larger than 64 MB"):
+        read_cameras(path)
+
+
+@pytest.mark.parametrize("ending", [".json", ".xml", ".yml", ".toml", ".txt", ""])
+def test_the_content_says_what_a_file_is_and_not_its_name(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"camera{ending}"
+    for text in (
+        json.dumps(VALID),
+        f"<calibration><cameras>{qualisys_camera()}</cameras></calibration>",
+        "image_size: [1000, 1002]\nK: [1145, 1143, 512, 515]\n",
+        "[a]\nsize = [1000, 1002]\nmatrix = [[1145, 0, 512], [0, 1143, 515], [0, 0, 1]]\n",
+        "1 PINHOLE 1000 1002 1145 1143 512.5 515.5\n",
+        "cam0:\n  intrinsics: [1145, 1143, 512, 515]\n  resolution: [1000, 1002]\n",
+    ):
+        path.write_text(text, encoding="utf-8-sig")
+        assert len(read_cameras(path)) == 1, text
+
+
+# Against OpenCV
+
+
+def own_file(folder: Path, lens: str) -> Path:
+    coefficients = {"k": FISHEYE} if lens == "fisheye" else {"k": [-0.1, 0.05, 0.01], "p": [0.001, -0.002]}
+    content = {
+        "image_size": [1280, 720],
+        "focal_px": [1200.0, 1210.0],
+        "center_px": [640.0, 360.0],
+        "pixel_origin": "center",
+        "distortion": {"model": "kannala_brandt" if lens == "fisheye" else "brown_conrady", **coefficients},
+    }
+    path = folder / "own.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["qualisys", "own", "fisheye"])
+def test_sightline_s_own_files_and_qualisys_s_project_as_opencv_does(kind: str, tmp_path: Path) -> None:
+    path = qualisys_file(tmp_path, qualisys_camera()) if kind == "qualisys" else own_file(tmp_path, kind)
+    k = np.array([[1200.0, 0.0, 640.0], [0.0, 1210.0, 360.0], [0.0, 0.0, 1.0]])
+    coefficients = np.array(FISHEYE if kind == "fisheye" else [-0.1, 0.05, 0.001, -0.002, 0.01])
+    twin = project_fisheye if kind == "fisheye" else project
+    assert_projects(read_camera(path), twin(twin_points(), k, coefficients))
+    cv2 = pytest.importorskip("cv2")
+    still = np.zeros(3)
+    if kind == "fisheye":
+        expected = cv2.fisheye.projectPoints(twin_points()[None], still, still, k, coefficients)[0][0]
+    else:
+        expected = cv2.projectPoints(twin_points(), still, still, k, coefficients)[0][:, 0]
+    found = read_camera(path).project(torch.from_numpy(twin_points()))[0].numpy()
+    assert np.abs(found - 0.5 - expected).max() < 0.01
+
+
+# Worlds
+
+PLACED = {**VALID["camera_from_world"], "rotation": ROTATION.tolist()}
+AXES = {"z": [0, 0, 1], "-z": [0, 0, -1], "y": [0, 1, 0], "-y": [0, -1, 0]}
+
+
+@pytest.mark.parametrize("up", AXES)
+def test_a_world_is_turned_so_that_z_is_up(up: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(changed(camera_from_world=PLACED)), encoding="utf-8")
+    given, turned = read_camera(path), read_camera(path, up=up)
+    above_file = torch.tensor([AXES[up]], dtype=torch.float64) * 1.7
+    above_world = torch.tensor([[0.0, 0.0, 1.7]], dtype=torch.float64)
+    assert_close(turned.world_to_camera(above_world), given.world_to_camera(above_file))
+    assert_close(turned.position_world.norm(), given.position_world.norm())
+    assert float(torch.linalg.det(turned.rotation)) == pytest.approx(1.0)
+    if up == "z":
+        assert_close(turned.rotation, given.rotation, atol=0, rtol=0)
+    stacked = Camera.stack([given, turned])  # two cameras that were one stay one
+    there = stacked.camera_to_world(torch.ones(2, 3, dtype=torch.float64))
+    assert_close(there[0].norm(), there[1].norm())
+
+
+def test_a_world_that_cannot_be_turned(tmp_path: Path) -> None:
+    write_camera(Camera.create((640, 480), 500), tmp_path / "a.json")
+    with pytest.raises(UsageError, match="gives its cameras no place in a world that could be turned"):
+        read_camera(tmp_path / "a.json", up="y")
+    with pytest.raises(UsageError, match="up: expected one of z, -z, y, -y, got 'x'"):
+        read_camera(tmp_path / "a.json", up="x")
 
 
 # Qualisys

@@ -19,6 +19,8 @@ from sightline.data.mocap import (
     mirrored,
     prepare_mocap,
     resampled,
+    upward_axis,
+    z_up_from,
 )
 from sightline.data.motion_library import read_library
 from sightline.errors import InputError
@@ -59,7 +61,7 @@ def test_the_unit_scales_and_limbs_stay_rigid() -> None:
     assert bone_lengths(joints, LIMBS).std(axis=0).max() < 1e-9
 
 
-@pytest.mark.parametrize(("options", "expected"), [({"unit_in_metres": 0.0}, "unit_in_metres"), ({"up": "x"}, "up")])
+@pytest.mark.parametrize(("options", "expected"), [({"unit_in_metres": 0.0}, "unit_in_metres"), ({"up": "w"}, "up")])
 def test_wrong_calls_are_refused(options: dict, expected: str) -> None:
     with pytest.raises((ValueError, TypeError), match=expected):
         joints_from_bvh(person(), "deepmimic", **{"unit_in_metres": 0.01, "up": "y", **options})
@@ -105,6 +107,27 @@ def star(names: tuple[str, ...]) -> Bvh:
         values=np.zeros((1, 1)),
         frame_time_s=1.0,
     )
+
+
+@pytest.mark.parametrize("up", ["x", "y", "z", "-x", "-y", "-z"])
+def test_every_axis_can_be_up(up: str) -> None:
+    turn = z_up_from(up)
+    assert_allclose(turn @ turn.T, np.eye(3), atol=1e-15)
+    assert np.linalg.det(turn) == pytest.approx(1.0)
+    upward = np.zeros(3)
+    upward["xyz".index(up[-1])] = -1.0 if up.startswith("-") else 1.0
+    assert_allclose(turn @ upward, [0, 0, 1], atol=1e-15)
+    joints = person_joints()
+    assert upward_axis(joints @ turn) == up
+    assert_allclose(joints @ turn @ turn.T, joints, atol=1e-12)
+
+
+def test_who_lies_does_not_tell_which_axis_is_up() -> None:
+    joints = person_joints(frames=1)
+    with pytest.raises(InputError, match="nobody stands upright along an axis"):
+        upward_axis(np.concatenate([joints @ z_up_from(up) for up in "xyz"]))
+    with pytest.raises(InputError, match="nobody stands upright"):
+        upward_axis(joints * np.nan)
 
 
 # ---- rates and mirror images ---------------------------------------------------------------------------------------
@@ -256,8 +279,9 @@ def test_clips_that_cannot_be_used_are_named_and_the_others_written(
     assert re.search(expected, sentence), sentence
 
 
-def without_manifest(folder: Path) -> None:
-    (folder / "manifest.csv").unlink()
+def without_clips(folder: Path) -> None:
+    for name in ("manifest.csv", "walk.bvh", "run.bvh"):
+        (folder / name).unlink()
 
 
 def without_columns(folder: Path) -> None:
@@ -291,7 +315,10 @@ def with_binary_licence(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        (without_manifest, "expected a manifest.csv with the columns path, source, .* got 2 BVH files without one"),
+        (
+            without_clips,
+            "expected a manifest.csv with the columns path, source, .* or BVH, AMC or C3D clips, got neither",
+        ),
         (without_columns, "missing: source, licence, subject, action, unit_in_metres, split, skeleton"),
         (with_header_only, "expected one line per clip, got only the header"),
         (with_empty_manifest, "missing: path"),
@@ -311,5 +338,8 @@ def test_folders_that_cannot_be_used(
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="got no such folder"):
+    with pytest.raises(InputError, match="none: expected a folder of motion capture, got none"):
         prepare_mocap(tmp_path / "none", tmp_path / "a.npz")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: expected a folder of motion capture, got a file"):
+        prepare_mocap(tmp_path / "file", tmp_path / "a.npz")

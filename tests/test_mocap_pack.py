@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mocap_files import bvh_as_asf_amc
 from moving_person import H36M, LIMBS, bone_lengths, forward_direction
 from sightline.data.joint_maps import JOINT_MAPS
 from sightline.data.mocap import (
@@ -18,7 +20,8 @@ from sightline.data.mocap import (
     resampled,
 )
 from sightline.data.motion_library import write_library
-from sightline.formats.bvh import read_bvh, write_bvh
+from sightline.formats.asf_amc import read_asf_amc
+from sightline.formats.bvh import forward_kinematics, read_bvh, write_bvh
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "mocap"
 needs_pack = pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/mocap")
@@ -35,7 +38,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 def test_joint_maps_say_what_the_packs_own_table_says() -> None:
     renamed = {"RFoot": "RAnkle", "LFoot": "LAnkle", "Neck/Nose": "Nose"}
     table = json.loads((SHARED / "h36m17_map.json").read_text(encoding="utf-8"))
-    assert table.keys() == JOINT_MAPS.keys()
+    assert table.keys() == JOINT_MAPS.keys() - {"cmu_asf"}
     for name, joints in table.items():
         for joint, terms in joints.items():
             expected = sorted((node, weight, tuple(*rest) or (0, 0, 0)) for node, weight, *rest in terms)
@@ -127,9 +130,24 @@ def test_a_walking_clip_keeps_its_bones_at_twice_the_rate(pack: Prepared) -> Non
 @needs_pack
 def test_skeletons_of_the_pack_are_recognised(pack: Prepared) -> None:
     library = pack.library
-    for skeleton in JOINT_MAPS:
+    for skeleton in set(library.skeletons):
         name = library.names[library.skeletons.index(skeleton)]
         assert map_for(read_bvh(SHARED / f"{name}.bvh")) == skeleton
+
+
+@needs_pack
+@pytest.mark.parametrize("clip", ["cmu_native/walking_1", "cmu_daz/07_01"])
+def test_a_clip_of_the_pack_is_the_same_motion_as_asf_and_amc(tmp_path: Path, clip: str) -> None:
+    bvh = read_bvh(SHARED / f"{clip}.bvh")
+    bvh = replace(bvh, values=bvh.values[:8])
+    for path, text in zip((tmp_path / "a.asf", tmp_path / "a.amc"), bvh_as_asf_amc(bvh), strict=True):
+        path.write_text(text, encoding="utf-8")
+    got = read_asf_amc(tmp_path / "a.amc", unit_in_metres=1.0)
+    expected, _ = forward_kinematics(bvh)
+    positions, _ = forward_kinematics(got)
+    for node in range(1, len(bvh.names)):
+        if node in bvh.parents:  # the bone b5 ends where b6 begins, which is at the fifth node
+            assert_allclose(positions[:, got.parents.index(got.index(f"b{node}"))], expected[:, node], atol=1e-8)
 
 
 @needs_pack

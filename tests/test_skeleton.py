@@ -20,6 +20,7 @@ MPI_PARENTS = (2, 0, 3, 4, -1, 1, 5, 6, 5, 8, 9, 10, 11, 5, 13, 14, 15, 16, 4, 1
 MPI_17_OF_28 = (7, 5, 14, 15, 16, 9, 10, 11, 23, 24, 25, 18, 19, 20, 4, 3, 6)
 COCO_OF_MEDIAPIPE = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 COCO_OF_OPENPOSE = (0, 16, 15, 18, 17, 5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11)
+COCO_OF_OPENPOSE18 = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
 COCO_OF_PANOPTIC = (1, 15, 17, 16, 18, 3, 9, 4, 10, 5, 11, 6, 12, 7, 13, 8, 14)
 LCR_OF_H36M = (3, 6, 2, 5, 1, 4, 16, 13, 15, 12, 14, 11, 10)
 
@@ -50,7 +51,8 @@ def body(skeleton: Skeleton) -> np.ndarray:
 
 def test_sets_have_their_sizes_and_h36m_its_names() -> None:
     sizes = {"h36m17": 17, "lcr13": 13, "coco17": 17, "mpii16": 16, "mpi_inf_3dhp28": 28, "mpi_inf_3dhp17": 17}
-    sizes |= {"smpl24": 24, "lsp14": 14, "mediapipe33": 33, "openpose25": 25, "halpe26": 26, "panoptic19": 19}
+    sizes |= {"smpl24": 24, "lsp14": 14, "mediapipe33": 33, "openpose25": 25, "openpose18": 18, "halpe26": 26}
+    sizes |= {"panoptic19": 19}
     assert {name: len(skeleton) for name, skeleton in SKELETONS.items()} == sizes
     assert " ".join(get_skeleton("h36m17").joints) == (
         "Hip RHip RKnee RAnkle LHip LKnee LAnkle Spine Thorax Nose Head LShoulder LElbow LWrist RShoulder RElbow RWrist"
@@ -71,6 +73,7 @@ def test_published_kinematic_trees(name: str, parents: tuple[int, ...]) -> None:
         ("mpi_inf_3dhp28", "mpi_inf_3dhp17", MPI_17_OF_28),
         ("mediapipe33", "coco17", COCO_OF_MEDIAPIPE),
         ("openpose25", "coco17", COCO_OF_OPENPOSE),
+        ("openpose18", "coco17", COCO_OF_OPENPOSE18),
         ("panoptic19", "coco17", COCO_OF_PANOPTIC),
         ("halpe26", "coco17", tuple(range(17))),
         ("h36m17", "lcr13", LCR_OF_H36M),
@@ -123,7 +126,7 @@ def test_every_approximation_lands_near_its_landmark(source: str, target: str) -
 
 
 def test_human36m_head_from_faces() -> None:
-    for source in ("coco17", "mediapipe33", "openpose25", "halpe26"):
+    for source in ("coco17", "mediapipe33", "openpose25", "openpose18", "halpe26"):
         rule = conversion(source, "h36m17")
         assert not rule.missing
         assert {"Nose", "Head", "Spine"} <= set(rule.approximated)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sightline.camera import Camera
+    from sightline.detect.protocol import Detection, Detector
     from sightline.errors import InputError, UsageError
     from sightline.formats.bvh import read_bvh
     from sightline.formats.camera import read_camera, read_cameras, write_camera
     from sightline.formats.keypoints import read_keypoints, write_keypoints
     from sightline.formats.poses import read_poses, write_poses
     from sightline.pipeline import Lifter, lift
+    from sightline.prediction import predict
     from sightline.scoring import evaluate
     from sightline.skeleton import Skeleton, conversion, get_skeleton
     from sightline.structures import (
@@ -33,6 +35,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Camera",
+    "Detection",
+    "Detector",
     "InputError",
     "KeypointFrame",
     "Keypoints",
@@ -49,6 +53,7 @@ __all__ = [
     "evaluate",
     "get_skeleton",
     "lift",
+    "predict",
     "read_bvh",
     "read_camera",
     "read_cameras",
@@ -65,12 +70,14 @@ __all__ = [
 
 _ROOMS = {
     "camera": ("Camera",),
+    "detect.protocol": ("Detection", "Detector"),
     "errors": ("InputError", "UsageError"),
     "formats.bvh": ("read_bvh",),
     "formats.camera": ("read_camera", "read_cameras", "write_camera"),
     "formats.keypoints": ("read_keypoints", "write_keypoints"),
     "formats.poses": ("read_poses", "write_poses"),
     "pipeline": ("Lifter", "lift"),
+    "prediction": ("predict",),
     "scoring": ("evaluate",),
     "skeleton": ("Skeleton", "conversion", "get_skeleton"),
     "structures": ("KeypointFrame", "Keypoints", "Person", "PersonKeypoints", "PoseFrame", "Poses", "Scale"),

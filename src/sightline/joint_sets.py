@@ -77,6 +77,12 @@ JOINT_SETS: Final[Mapping[str, str]] = {
         "LEye<Nose REar<REye LEar<LEye LBigToe<LAnkle LSmallToe<LAnkle LHeel<LAnkle RBigToe<RAnkle "
         "RSmallToe<RAnkle RHeel<RAnkle"
     ),
+    # OpenPose's older model, which it calls COCO: COCO's 17 and a neck, in its own order (Cao et al. 2017).
+    "openpose18": (
+        "Nose<Neck Neck< RShoulder<Neck RElbow<RShoulder RWrist<RElbow LShoulder<Neck LElbow<LShoulder "
+        "LWrist<LElbow RHip<Neck RKnee<RHip RAnkle<RKnee LHip<Neck LKnee<LHip LAnkle<LKnee REye<Nose LEye<Nose "
+        "REar<REye LEar<LEye"
+    ),
     # Halpe's 26 body keypoints (Fang et al. 2022): COCO's, then the middle of the body and the feet.
     "halpe26": (
         "Nose<Neck LEye<Nose REye<Nose LEar<LEye REar<REye LShoulder<Neck RShoulder<Neck LElbow<LShoulder "
@@ -113,6 +119,7 @@ LANDMARKS: Final[Mapping[tuple[str, str], str]] = {
     ("lsp14", "Neck"): "NeckBase",
     ("openpose25", "Neck"): "Thorax",
     ("openpose25", "MidHip"): "Hip",
+    ("openpose18", "Neck"): "Thorax",
     ("halpe26", "Head"): "HeadTop",
     ("halpe26", "Neck"): "Thorax",
     ("panoptic19", "Neck"): "Thorax",

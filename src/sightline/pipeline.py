@@ -19,7 +19,7 @@ from sightline import __version__
 from sightline.camera import Camera
 from sightline.errors import InputError, UsageError
 from sightline.formats.camera import read_camera
-from sightline.formats.keypoints import read_keypoints
+from sightline.formats.detections import read_detections
 from sightline.formats.weights import Passport
 from sightline.methods.abspose.decode import RootRule, decode, flipped_average, points_from_keypoints
 from sightline.methods.abspose.model import AbsPoseLifter, Lifted
@@ -113,7 +113,17 @@ class Lifter:
         self.network.to(self.device)
         self.batch_size, self.flip = batch_size, flip
         self.root: RootRule = root
-        self._skeleton = get_skeleton("h36m17")
+        self.skeleton = get_skeleton("h36m17")
+
+    @property
+    def model(self) -> ModelInfo:
+        """Method and weights, as the results tell them."""
+        return _model_info(self.network, self.passport, self.root)
+
+    @property
+    def mean_stature_m(self) -> float | None:
+        """The stature (m) that stands in where no height is given; None where the weights learned sizes in metres."""
+        return self.network.config.mean_stature_m if self.network.config.unit == "stature" else None
 
     def lift(
         self,
@@ -141,7 +151,7 @@ class Lifter:
         if camera.batch_shape != ():
             raise ValueError(f"camera: expected one camera, got a batch of {tuple(camera.batch_shape)}")
         camera = camera.scaled_to(keypoints.image_size)
-        rule = conversion(keypoints.skeleton, self._skeleton)
+        rule = conversion(keypoints.skeleton, self.skeleton)
         rows, skipped = self._usable(keypoints, camera, rule)
         people = list(self._people(rows, camera, height_m, progress))
         skipped += [_unplaced(row) for row, person in zip(rows, people, strict=True) if person is None]
@@ -149,10 +159,10 @@ class Lifter:
         frames = _frames(keypoints, rows, [person for person in people if person is not None])
         scale = self._scale([row.person.height_m or height_m for row in rows], scale_source)
         poses = Poses(
-            skeleton=self._skeleton,
+            skeleton=self.skeleton,
             camera=camera,
             scale=scale,
-            model=_model_info(self.network, self.passport, self.root),
+            model=self.model,
             frames=frames,
             fps=keypoints.fps,
             world=_world(camera),
@@ -205,12 +215,12 @@ class Lifter:
         return rows, skipped
 
     def _reason(self, missing: Float[np.ndarray, "joint"] | np.ndarray, keypoints: Keypoints) -> str:
-        names = [name for name, gone in zip(self._skeleton.joints, missing, strict=True) if gone]
+        names = [name for name, gone in zip(self.skeleton.joints, missing, strict=True) if gone]
         if not names:
             return "keypoints lie where the lens model is not defined"
-        if len(names) == len(self._skeleton):
+        if len(names) == len(self.skeleton):
             return "no joint was seen"
-        return f"missing {', '.join(names)} (this lifter needs every joint of {self._skeleton.name})"
+        return f"missing {', '.join(names)} (this lifter needs every joint of {self.skeleton.name})"
 
     def _people(
         self, rows: list[_Row], camera: Camera, height_m: float | None, progress: Callable[[int, int], None] | None
@@ -259,7 +269,8 @@ def lift(
     """Lift 2D keypoints to absolute 3D poses in the camera's frame (metres).
 
     Args:
-        keypoints: keypoints, or the path of Sightline's keypoint file.
+        keypoints: keypoints, or the path of a keypoint file or folder of Sightline, COCO, OpenPose, MMPose, AlphaPose
+            or MediaPipe; where it does not say the size of its pictures, that of the camera's is taken.
         camera: camera, or the path of a camera file.
         height_m: barefoot stature of the people, where known: it fixes the scale, which is learned otherwise.
         weights: name or passport of the weights.
@@ -272,10 +283,12 @@ def lift(
     Warns:
         UserWarning: if some of the people could not be lifted (a joint is missing).
     """
-    if isinstance(keypoints, (str, Path)):
-        keypoints = read_keypoints(keypoints)
     if isinstance(camera, (str, Path)):
         camera = read_camera(camera)
+    if isinstance(keypoints, (str, Path)):
+        found = read_detections(keypoints)
+        width, height = (round(side) for side in camera.image_size.flatten()[:2].tolist())
+        keypoints = found.keypoints(found.image_size or (width, height))
     result = _loaded(str(weights), device).lift(keypoints, camera, height_m=height_m)
     if result.skipped and not result.lifted:
         raise InputError(result.skipped_in_words())

@@ -24,6 +24,8 @@ class Settings(Protocol):
     @property
     def views(self) -> Path | None: ...  # noqa: D102
     @property
+    def film(self) -> Path | None: ...  # noqa: D102
+    @property
     def quick(self) -> bool: ...  # noqa: D102
     @property
     def figures(self) -> Path | None: ...  # noqa: D102
@@ -74,8 +76,17 @@ def _real(settings: Settings, progress: Progress) -> Measured:
     return bench_real(settings.views, progress=progress)
 
 
+def _predict(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.predict import bench_predict
+
+    if settings.film is None:
+        raise UsageError("--film: this benchmark needs a film with a person in it, of the size that is to be measured")
+    return bench_predict(settings.film, quick=settings.quick, progress=progress)
+
+
 BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "abspose": (_abspose, "AbsPoseLifter's tables 1, 2, 3 and 5, its error model and figures, on held-out people"),
     "real": (_real, "single views of a real, calibrated scene against what all its views triangulate"),
+    "predict": (_predict, "speed and memory from a film to poses, with MediaPipe"),
     "lift": (_lift, "speed of the lifter, of the whole lift path and of virtual views"),
 }

@@ -18,11 +18,14 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
 from sightline.cli.bench import Bench
+from sightline.cli.calibrate import Calibrate
 from sightline.cli.complaints import in_one_sentence
 from sightline.cli.demo import Demo
 from sightline.cli.evaluate import Evaluate
 from sightline.cli.fit import Fit
 from sightline.cli.lift import Lift
+from sightline.cli.models import Models
+from sightline.cli.predict import Predict
 from sightline.cli.prepare import Prepare
 from sightline.cli.train import Train
 from sightline.cli.triangulate import Triangulate
@@ -30,12 +33,15 @@ from sightline.errors import UsageError
 
 COMMANDS = {
     "demo": Demo,
+    "predict": Predict,
     "lift": Lift,
     "train": Train,
     "fit": Fit,
     "evaluate": Evaluate,
     "triangulate": Triangulate,
     "bench": Bench,
+    "models": Models,
+    "calibrate": Calibrate,
     "prepare": Prepare,
 }
 

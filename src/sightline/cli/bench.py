@@ -18,11 +18,14 @@ class Bench:
     """Measure claims and speed again, and write rows and claims as JSON; without a name, list the benchmarks."""
 
     name: Annotated[Positional[str], arg(metavar="NAME")] = ""
-    """Benchmark: abspose (the paper's tables), lift (speed) or real (a calibrated scene in several views)."""
+    """Benchmark: abspose (the paper's tables), lift and predict (speed), or real (a calibrated scene in several
+    views)."""
     library: MaybePath = None
     """Motion capture as `sightline prepare mocap` writes it, data/library.npz by default; abspose needs it."""
     views: MaybePath = None
     """Folder of a real scene, which real needs: NAME.keypoints.json per view and one *.qca.txt calibration."""
+    film: MaybePath = None
+    """A film with a person in it, which predict needs."""
     quick: bool = False
     """A smoke version that only shows that everything runs; prints to standard output and writes nothing."""
     from_results: bool = False

@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from sightline.cli.keypoint_input import MaybeKind, MaybeSize, check_inside, checked_options
 from sightline.cli.options import (
     MaybeInteger,
     MaybeNumber,
     MaybePath,
     MaybeText,
+    MaybeUp,
     Out,
     checked_output,
     print_json,
@@ -27,13 +29,25 @@ class Lift:
     """Lift the 2D keypoints of one or many people to absolute 3D poses in the camera's frame."""
 
     keypoints: Annotated[Positional[Path], arg(metavar="KEYPOINTS")]
-    """Keypoint file (JSON), in any joint set that a detector may use."""
+    """Keypoints: Sightline's JSON, or what COCO tools, OpenPose (a folder), MMPose, AlphaPose or MediaPipe wrote."""
     camera: Path
-    """Camera file: Sightline's JSON, or a Qualisys calibration."""
+    """Camera file: Sightline's JSON, or a calibration of OpenCV, Pose2Sim, COLMAP, Kalibr or Qualisys."""
     out: Out
     """Where the poses go: a file that ends in .json or .npz."""
     camera_name: MaybeText = None
     """Which camera of a file that holds several."""
+    up: MaybeUp = None
+    """Which axis of the camera's world points up, where it is not z; rigs placed by their first camera mostly need
+    -y."""
+    kind: MaybeKind = None
+    """Whose keypoints these are, where their content does not tell: sightline, coco, openpose, mmpose, alphapose or
+    mediapipe."""
+    image_size: MaybeSize = None
+    """Width and height of the pictures (px), where the keypoints do not say; the camera's by default."""
+    fps: MaybeNumber = None
+    """Frames per second, in place of what the keypoints say."""
+    skeleton: MaybeText = None
+    """Joint set, where the keypoints' own names or number of joints do not tell it."""
     height_m: MaybeNumber = None
     """Barefoot stature of the people (m), where the keypoint file does not give it per person."""
     picture: MaybePath = None
@@ -46,9 +60,9 @@ class Lift:
     """Also write a web page (.html) on which the poses can be turned and played."""
     weights: str = "abspose-mocap"
     """Weights by name, or the path of their passport."""
-    root: Literal[
-        "learned", "perspective", "perspective_robust", "weak_perspective", "weak_perspective_lsq"
-    ] = "learned"
+    root: Literal["learned", "perspective", "perspective_robust", "weak_perspective", "weak_perspective_lsq"] = (
+        "learned"
+    )
     """Where absolute positions come from: the network, or a solve for the translation that fits the keypoints."""
     device: str = "cpu"
     """PyTorch device of the network, such as cpu or cuda."""
@@ -59,14 +73,11 @@ class Lift:
 
     def run(self) -> int:
         """Read, lift, write."""
-        from sightline.formats.camera import read_camera
-        from sightline.formats.keypoints import read_keypoints
         from sightline.formats.poses import write_poses
         from sightline.pipeline import Lifter
 
         self._check_call()
-        keypoints = read_keypoints(self.keypoints)
-        camera = read_camera(self.camera, self.camera_name)
+        keypoints, camera = self._read()
         if not any(frame.people for frame in keypoints.frames):
             raise InputError(f"{self.keypoints}: none of its {len(keypoints.frames)} frames has a person to lift")
         indices = [frame.index for frame in keypoints.frames]
@@ -89,9 +100,30 @@ class Lift:
         self._tell(result)
         return 1 if result.skipped else 0
 
+    def _read(self):  # noqa: ANN202 - Keypoints and Camera, whose modules load slowly
+        """Return the keypoints and the camera; either may tell the size of the pictures to the other."""
+        from sightline.formats.camera import read_camera
+        from sightline.formats.detections import read_detections
+
+        found = read_detections(self.keypoints, kind=self.kind, skeleton=self.skeleton)
+        size = found.image_size or self.image_size
+        camera = read_camera(self.camera, self.camera_name, image_size=size, up=self.up)
+        if size is None:
+            width, height = (round(side) for side in camera.image_size.tolist())
+            size = (width, height)
+            check_inside(found, size, self.keypoints, f"the size that {self.camera} says")
+            print(
+                f"sightline: {self.keypoints}: does not say how large its pictures are; {width} × {height} px are "
+                f"taken from {self.camera} (--image-size W H says otherwise)",
+                file=sys.stderr,
+            )
+        return found.keypoints(self.image_size or size, self.fps), camera
+
     def _check_call(self) -> None:
         """Refuse what is wrong with the call itself, before any work."""
         from sightline.structures import HEIGHT_RANGE_M
+
+        checked_options(kind=self.kind, image_size=self.image_size, fps=self.fps, skeleton=self.skeleton)
 
         checked_output(self.out, (".json", ".npz"))
         for path, ending in ((self.picture, ".png"), (self.movie, ".mp4"), (self.page, ".html")):
@@ -99,6 +131,8 @@ class Lift:
                 checked_output(path, (ending,))
         if self.out.resolve() in (self.keypoints.resolve(), self.camera.resolve()):
             raise UsageError(f"--out: {self.out} is an input, which the poses would replace; choose another name")
+        if self.keypoints.resolve() == self.out.parent.resolve():
+            raise UsageError(f"--out: {self.out} lies in the folder of the keypoints; choose another place")
         if self.picture_frame is not None and self.picture is None:
             raise UsageError("--picture-frame: expected --picture beside it, which says where the drawing goes")
         low, high = HEIGHT_RANGE_M

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from sightline.cli.options import MaybeText, Out, checked_output, print_json, progress_bar
+from sightline.cli.options import MaybeText, MaybeUp, Out, checked_output, print_json, progress_bar
 from sightline.errors import InputError, UsageError
 
 
@@ -25,6 +25,8 @@ class Triangulate:
     """The world poses, ending in .npz."""
     camera_names: tuple[str, ...] = ()
     """Which cameras of the one file, in the order of the views; all of them when left out."""
+    up: MaybeUp = None
+    """Which axis of the cameras' world points up, where not z; rigs placed by their first camera often need -y."""
     skeleton: MaybeText = None
     """Joint set to convert the triangulated joints to, such as h36m17."""
     min_confidence: float = 0.3
@@ -80,7 +82,7 @@ class Triangulate:
         from sightline.formats.camera import read_camera, read_cameras
 
         if len(self.cameras) == 1 and count > 1:
-            every = read_cameras(self.cameras[0])
+            every = read_cameras(self.cameras[0], up=self.up)
             names = self.camera_names or tuple(every)
             unknown = [name for name in names if name not in every]
             if unknown:
@@ -92,7 +94,7 @@ class Triangulate:
             raise UsageError(f"--camera-names: expected one per camera file, got {len(self.camera_names)}")
         else:
             names = self.camera_names or (None,) * len(self.cameras)
-            found = [read_camera(path, name) for path, name in zip(self.cameras, names, strict=True)]
+            found = [read_camera(path, name, up=self.up) for path, name in zip(self.cameras, names, strict=True)]
         if len(found) != count:
             raise UsageError(f"--cameras: expected one camera for each of the {count} views, got {len(found)}")
         return found

@@ -1,8 +1,8 @@
 """Where the 17 joints of Human3.6M lie in the skeletons of public motion-capture files.
 
 A joint is a sum of terms, weight * (position of a node + rotation of that node @ offset). Offsets are in file units
-and in the node's own frame. Limbs are written once, with `{side}` for the word that the file uses for left and right;
-on the right the offset's x changes its sign.
+(metres for ASF files) and in the node's own frame. Limbs are written once, with `{side}` for the word that the file
+uses for left and right; on the right the offset's x changes its sign.
 
 Thorax is the point between the shoulders, Nose lies 8 to 9 cm above and 7 to 8 cm before it, Head 10 cm above and 4 cm
 behind Nose (not the top of the skull), as in Human3.6M. The offsets on the heads are chosen for that.
@@ -34,12 +34,14 @@ class JointMap:
     """The 17 joints of one skeleton.
 
     `joints`: terms per joint of `h36m17`; the weights of each sum to 1. `marks`: further nodes by which the skeleton is
-    recognised among those that share names with it.
+    recognised among those that share names with it. `unit_in_metres`: length of the file unit that the offsets are in,
+    where files of this skeleton have one.
     """
 
     name: str
     joints: Mapping[str, tuple[Term, ...]]
     marks: tuple[str, ...] = ()
+    unit_in_metres: float | None = None
 
     def __post_init__(self) -> None:
         """Check that all joints are there and affine combinations of nodes: ValueError otherwise."""
@@ -85,6 +87,8 @@ def _joint_map(
     middle: Mapping[str, tuple[Term, ...]],
     limbs: Mapping[str, tuple[Term, ...]],
     marks: tuple[str, ...] = (),
+    *,
+    unit_in_metres: float,
 ) -> JointMap:
     """`middle`: Spine, Thorax, Nose, Head. `limbs`: Hip … Wrist with `{side}`; the joint Hip is the middle of both."""
     left, right = sides
@@ -93,7 +97,7 @@ def _joint_map(
         joints[f"L{joint}"] = _on_side(terms, left, 1.0)
         joints[f"R{joint}"] = _on_side(terms, right, -1.0)
     joints["Hip"] = tuple(Term(t.node, t.weight / 2, t.offset) for t in (*joints["RHip"], *joints["LHip"]))
-    return JointMap(name=name, joints=MappingProxyType(joints), marks=marks)
+    return JointMap(name=name, joints=MappingProxyType(joints), marks=marks, unit_in_metres=unit_in_metres)
 
 
 def _plain_limbs(hip: str, knee: str, ankle: str, shoulder: str, elbow: str, wrist: str) -> dict[str, tuple[Term, ...]]:
@@ -130,6 +134,7 @@ _CMU_DAZ = _joint_map(
             Term("{side}ForeArm", -1.0),
         ),
     },
+    unit_in_metres=0.01,
 )
 
 # The forearm of the CMU skeleton ends 19 cm from the elbow (the bone "radius"); the wrist lies 30 % further.
@@ -144,6 +149,7 @@ _CMU_NATIVE = _joint_map(
     },
     {**_UPLEG_LIMBS, "Wrist": _beyond("{side}Hand", "{side}ForeArm", 0.3)},
     ("LHipJoint", "RHipJoint", "LowerBack"),
+    unit_in_metres=0.056444,
 )
 
 _AD_CMU1 = _joint_map(
@@ -160,6 +166,7 @@ _AD_CMU1 = _joint_map(
         "Wrist": _beyond("{side}Wrist", "{side}Elbow", 0.3),
     },
     ("LHipJoint", "RHipJoint", "lowerback", "lowerneck"),
+    unit_in_metres=0.056444,
 )
 
 _AD_FAIR1 = _joint_map(
@@ -173,6 +180,7 @@ _AD_FAIR1 = _joint_map(
     },
     _UPLEG_LIMBS,
     ("Spine1", "Spine3", "LeftHandEnd", "RightHandEnd"),
+    unit_in_metres=0.0381,
 )
 
 _AD_ROKOKO = _joint_map(
@@ -186,6 +194,7 @@ _AD_ROKOKO = _joint_map(
     },
     _UPLEG_LIMBS,
     ("Spine2", "LeftInHandIndex", "RightInHandIndex"),
+    unit_in_metres=0.01,
 )
 
 _DEEPMIMIC = _joint_map(
@@ -198,6 +207,7 @@ _DEEPMIMIC = _joint_map(
         "Head": _at("neck", 3.0, 22.8, 0.0),
     },
     _plain_limbs("{side}_hip", "{side}_knee", "{side}_ankle", "{side}_shoulder", "{side}_elbow", "{side}_wrist"),
+    unit_in_metres=0.01,
 )
 
 _MAKEHUMAN = _joint_map(
@@ -217,8 +227,30 @@ _MAKEHUMAN = _joint_map(
         "lowerarm01.{side}",
         "wrist.{side}",
     ),
+    unit_in_metres=0.1,
+)
+
+# The skeleton of the CMU database's own ASF files, whose nodes lie where the bones begin: "lfemur" is the hip. In
+# metres, as `asf_amc.as_bvh` gives it. Its spine has a bone more than that of `cmu_native`, 12 cm long, so here Thorax
+# is the beginning of the upper neck, 4 cm above the shoulders; Nose and Head were fitted to lie from it as in
+# Human3.6M, over the movements of the head in the 94 takes of `cmu_native`.
+_CMU_ASF = _joint_map(
+    "cmu_asf",
+    ("l", "r"),
+    {
+        "Spine": (Term("upperback", 0.7), Term("thorax", 0.3)),
+        "Thorax": _at("upperneck"),
+        "Nose": _at("head", 0.0, 0.021, 0.065),
+        "Head": _at("head", 0.0, 0.103, -0.005),
+    },
+    {
+        **_plain_limbs("{side}femur", "{side}tibia", "{side}foot", "{side}humerus", "{side}radius", "{side}wrist"),
+        "Wrist": _beyond("{side}wrist", "{side}radius", 0.3),
+    },
+    ("lhipjoint", "rhipjoint", "lowerback"),
+    unit_in_metres=1.0,
 )
 
 JOINT_MAPS: Mapping[str, JointMap] = MappingProxyType(
-    {m.name: m for m in (_CMU_DAZ, _CMU_NATIVE, _DEEPMIMIC, _AD_CMU1, _AD_FAIR1, _AD_ROKOKO, _MAKEHUMAN)}
+    {m.name: m for m in (_CMU_DAZ, _CMU_NATIVE, _DEEPMIMIC, _AD_CMU1, _AD_FAIR1, _AD_ROKOKO, _MAKEHUMAN, _CMU_ASF)}
 )

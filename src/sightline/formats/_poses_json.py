@@ -34,7 +34,7 @@ _CONFIDENCE_DECIMALS: Final = 4
 
 def poses_to_json(poses: Poses) -> dict[str, Any]:
     """The whole of `poses`: metres rounded to 1e-6, pixels to 0.001, confidence to 0.0001; the rest has every digit."""
-    return {**header_to_json(poses), "frames": [_frame_to_json(frame) for frame in poses.frames]}
+    return {**header_to_json(poses), "frames": [frame_to_json(frame) for frame in poses.frames]}
 
 
 def poses_from_json(obj: Mapping[str, Any], where: str) -> Poses:
@@ -119,7 +119,8 @@ def _world_from_json(obj: Mapping[str, Any] | None, where: str) -> World | None:
     return built(World, where, up_cam=up_cam, floor_cam=floor_cam)
 
 
-def _frame_to_json(frame: PoseFrame) -> dict[str, Any]:
+def frame_to_json(frame: PoseFrame) -> dict[str, Any]:
+    """One entry of "frames", rounded as `poses_to_json` says."""
     content = _without_none(index=frame.index, time_s=frame.time_s, file=frame.file)
     if frame.camera is not None:
         content["camera"] = camera_to_json(frame.camera)

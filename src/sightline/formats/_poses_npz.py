@@ -22,7 +22,7 @@ from sightline.structures import ExtraJoints, Hypothesis, Person, PoseFrame, Pos
 Arrays = dict[str, np.ndarray]
 
 
-class _Column(NamedTuple):
+class Column(NamedTuple):
     """One array of the file: a row per `rows`, then `axes`, where "J" is the number of joints."""
 
     rows: str  # "frame", "person", "hypothesis" or "extra joint"
@@ -30,45 +30,41 @@ class _Column(NamedTuple):
     axes: tuple[str | int, ...] = ()
 
 
-_COLUMNS: Final[Mapping[str, _Column]] = {
-    "frame_index": _Column("frame", np.int64),
-    "frame_time_s": _Column("frame", np.float64),  # NaN where absent
-    "frame_file": _Column("frame", np.str_),  # "" where absent
-    "frame_camera": _Column("frame", np.str_),  # JSON, "" where absent
-    "person_frame": _Column("person", np.int64),  # row of the frame, not its index
-    "person_id": _Column("person", np.int64),  # −1 where absent
-    "score": _Column("person", np.float64),
-    "joints_cam_m": _Column("person", np.float64, ("J", 3)),
-    "root_depth_canonical": _Column("person", np.float64),  # NaN where absent
-    "box_px": _Column("person", np.float64, (4,)),  # NaN where absent
-    "keypoints_px": _Column("person", np.float64, ("J", 2)),
-    "confidence": _Column("person", np.float64, ("J",)),
-    "has_sigma": _Column("person", np.bool_),
-    "sigma_m": _Column("person", np.float64, ("J", 3)),
-    "hypothesis_count": _Column("person", np.int64),  # −1 where absent
-    "extra_skeleton": _Column("person", np.str_),  # "" where absent
-    "mesh": _Column("person", np.str_),  # "" where absent
-    "hypothesis_score": _Column("hypothesis", np.float64),
-    "hypothesis_joints_cam_m": _Column("hypothesis", np.float64, ("J", 3)),
-    "hypothesis_root_depth_canonical": _Column("hypothesis", np.float64),  # NaN where absent
-    "extra_joints_cam_m": _Column("extra joint", np.float64, (3,)),
+COLUMNS: Final[Mapping[str, Column]] = {
+    "frame_index": Column("frame", np.int64),
+    "frame_time_s": Column("frame", np.float64),  # NaN where absent
+    "frame_file": Column("frame", np.str_),  # "" where absent
+    "frame_camera": Column("frame", np.str_),  # JSON, "" where absent
+    "person_frame": Column("person", np.int64),  # row of the frame, not its index
+    "person_id": Column("person", np.int64),  # −1 where absent
+    "score": Column("person", np.float64),
+    "joints_cam_m": Column("person", np.float64, ("J", 3)),
+    "root_depth_canonical": Column("person", np.float64),  # NaN where absent
+    "box_px": Column("person", np.float64, (4,)),  # NaN where absent
+    "keypoints_px": Column("person", np.float64, ("J", 2)),
+    "confidence": Column("person", np.float64, ("J",)),
+    "has_sigma": Column("person", np.bool_),
+    "sigma_m": Column("person", np.float64, ("J", 3)),
+    "hypothesis_count": Column("person", np.int64),  # −1 where absent
+    "extra_skeleton": Column("person", np.str_),  # "" where absent
+    "mesh": Column("person", np.str_),  # "" where absent
+    "hypothesis_score": Column("hypothesis", np.float64),
+    "hypothesis_joints_cam_m": Column("hypothesis", np.float64, ("J", 3)),
+    "hypothesis_root_depth_canonical": Column("hypothesis", np.float64),  # NaN where absent
+    "extra_joints_cam_m": Column("extra joint", np.float64, (3,)),
 }
 
 
 def write_npz(poses: Poses, path: str | Path) -> None:
     """Write `poses` as arrays, all or nothing and without any rounding."""
     joints = len(poses.skeleton)
-    rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for number, frame in enumerate(poses.frames):
-        _append(rows, _frame_row(frame))
-        for person in frame.people:
-            _append(rows, {"person_frame": number, **_person_row(person, joints)})
-            for hypothesis in person.hypotheses or ():
-                _append(rows, _hypothesis_row(hypothesis))
-            rows["extra_joints_cam_m"] += [] if person.extra is None else list(person.extra.joints_cam_m)
+        for name, value in frame_values(frame, number, joints):
+            rows[name].append(value)
     arrays: dict[str, Any] = {
-        name: np.array(rows[name], dtype=column.dtype).reshape(len(rows[name]), *_axes(column, joints))
-        for name, column in _COLUMNS.items()
+        name: np.array(rows[name], dtype=column.dtype).reshape(len(rows[name]), *axes_of(column, joints))
+        for name, column in COLUMNS.items()
     }
     arrays["header"] = np.array(json.dumps(header_to_json(poses), allow_nan=False))
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -93,12 +89,20 @@ def read_npz(path: str | Path) -> Poses:
     return built(Poses, where, **header, frames=frames)
 
 
-def _append(rows: dict[str, list[Any]], row: Mapping[str, Any]) -> None:
-    for name, value in row.items():
-        rows[name].append(value)
+def frame_values(frame: PoseFrame, number: int, joints: int) -> Iterator[tuple[str, Any]]:
+    """(array, value) of everything that the frame, row `number` of the frames, adds to the arrays, in order."""
+    yield from _frame_row(frame).items()
+    for person in frame.people:
+        yield "person_frame", number
+        yield from _person_row(person, joints).items()
+        for hypothesis in person.hypotheses or ():
+            yield from _hypothesis_row(hypothesis).items()
+        for point in () if person.extra is None else person.extra.joints_cam_m:
+            yield "extra_joints_cam_m", point
 
 
-def _axes(column: _Column, joints: int) -> tuple[int, ...]:
+def axes_of(column: Column, joints: int) -> tuple[int, ...]:
+    """The lengths of an array's axes after the first."""
     return tuple(joints if axis == "J" else int(axis) for axis in column.axes)
 
 
@@ -141,10 +145,10 @@ def _hypothesis_row(hypothesis: Hypothesis) -> dict[str, Any]:
 
 def _check_arrays(arrays: Arrays, joints: int, where: str) -> None:
     """Names, kinds of numbers and shapes; arrays with rows of one sort have equally many."""
-    strict.check_keys(arrays, _COLUMNS, (), where)
+    strict.check_keys(arrays, COLUMNS, (), where)
     lengths: dict[str, int] = {}
-    for name, column in _COLUMNS.items():
-        array, axes = arrays[name], _axes(column, joints)
+    for name, column in COLUMNS.items():
+        array, axes = arrays[name], axes_of(column, joints)
         kind = np.dtype(column.dtype).kind
         if array.dtype.kind != kind or array.ndim != 1 + len(axes) or array.shape[1:] != axes:
             shape = ", ".join(map(str, ("n", *axes)))

@@ -24,8 +24,11 @@ def read_keypoints(path: str | Path) -> Keypoints:
     know is an `InputError`: unknown keys, another number of joints than the skeleton has, confidence outside 0…1, a
     person id twice in a frame, frames whose index does not rise, a stature that no person has.
     """
-    where = str(path)
-    obj = strict.load_json(path)
+    return keypoints_from_json(strict.load_json(path), str(path))
+
+
+def keypoints_from_json(obj: Mapping[str, Any], where: str) -> Keypoints:
+    """Make keypoints from the object of a file, as `read_keypoints` does; `where` begins every message."""
     strict.check_keys(obj, ("skeleton", "image_size", "pixel_origin", "frames"), ("fps",), where)
     skeleton = skeleton_from_json(obj, where)
     shift_px = _ORIGIN_SHIFT_PX[strict.get_choice(obj, "pixel_origin", _ORIGIN_SHIFT_PX, where)]
@@ -44,18 +47,22 @@ def read_keypoints(path: str | Path) -> Keypoints:
 
 def write_keypoints(keypoints: Keypoints, path: str | Path) -> None:
     """Write a keypoint file, all or nothing: corner origin, pixels rounded to 0.001 and confidence to 0.0001."""
+    strict.write_json({**header_to_json(keypoints), "frames": [frame_to_json(one) for one in keypoints.frames]}, path)
+
+
+def header_to_json(keypoints: Keypoints) -> dict[str, Any]:
+    """All of `keypoints` but the frames."""
     content: dict[str, Any] = {
         "skeleton": skeleton_to_json(keypoints.skeleton),
         "image_size": list(keypoints.image_size),
         "pixel_origin": "corner",
     }
-    if keypoints.fps is not None:
-        content["fps"] = keypoints.fps
-    content["frames"] = [
-        {"index": frame.index, "people": [_person_to_json(person) for person in frame.people]}
-        for frame in keypoints.frames
-    ]
-    strict.write_json(content, path)
+    return content if keypoints.fps is None else {**content, "fps": keypoints.fps}
+
+
+def frame_to_json(frame: KeypointFrame) -> dict[str, Any]:
+    """One entry of "frames", rounded as `write_keypoints` says."""
+    return {"index": frame.index, "people": [_person_to_json(person) for person in frame.people]}
 
 
 def skeleton_from_json(obj: Mapping[str, Any], where: str) -> Skeleton:

@@ -17,7 +17,7 @@ def read_poses(path: str | Path) -> Poses:
     Nothing is repaired: whatever the format does not know or a value that cannot be is an `InputError` that names the
     place. Another suffix is a `UsageError`.
     """
-    if _suffix(path) == ".npz":
+    if poses_suffix(path) == ".npz":
         return read_npz(path)
     return poses_from_json(strict.load_json(path), str(path))
 
@@ -28,13 +28,14 @@ def write_poses(poses: Poses, path: str | Path) -> None:
     JSON rounds metres to 1e-6, pixels to 0.001 and confidence to 0.0001 and keeps every digit of the rest; reading and
     writing that file again changes nothing. NPZ keeps every bit.
     """
-    if _suffix(path) == ".npz":
+    if poses_suffix(path) == ".npz":
         write_npz(poses, path)
     else:
         strict.write_json(poses_to_json(poses), path)
 
 
-def _suffix(path: str | Path) -> str:
+def poses_suffix(path: str | Path) -> str:
+    """The kind of file that `path` names, ".json" or ".npz"; `UsageError` for another."""
     suffix = Path(path).suffix.lower()
     if suffix not in (".json", ".npz"):
         raise UsageError(f"{path}: expected a poses file that ends in .json or .npz")

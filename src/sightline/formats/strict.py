@@ -25,22 +25,36 @@ REQUIRED: Final = object()
 
 def load_json(path: str | Path) -> dict[str, Any]:
     """The JSON object in a UTF-8 file. Refuses NaN and Infinity, repeated keys, and anything after the object."""
+    return as_object(load_value(path), str(path))
+
+
+def load_value(path: str | Path) -> Any:
+    """The JSON value of any type in a UTF-8 file, read as strictly as an object."""
+    return parse_value(load_text(path), str(path))
+
+
+def load_text(path: str | Path) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark."""
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        return Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         byte = f"0x{error.object[error.start]:02x}"
         raise InputError(f"{path}: expected UTF-8 text, got the byte {byte} at offset {error.start}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    return parse_json(text, str(path))
 
 
 def parse_json(text: str, where: str) -> dict[str, Any]:
     """The JSON object in a text, read as strictly as a file."""
+    return as_object(parse_value(text, where), where)
+
+
+def parse_value(text: str, where: str) -> Any:
+    """The JSON value of any type in a text, read as strictly as a file."""
     if not text.strip():
         raise InputError(f"{where}: expected JSON, but nothing is there")
     try:
-        content = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
         cut = "; the file seems cut off" if error.pos >= len(text.rstrip()) else ""
         spot = f"line {error.lineno}, column {error.colno}"
@@ -51,7 +65,6 @@ def parse_json(text: str, where: str) -> dict[str, Any]:
         raise InputError(f"{where}: {error}") from error
     except ValueError as error:  # an integer of more digits than Python converts
         raise InputError(f"{where}: not valid JSON: {error}") from error
-    return as_object(content, where)
 
 
 def write_json(content: Mapping[str, Any], path: str | Path, *, indent: int | None = None) -> None:

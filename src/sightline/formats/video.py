@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from sightline.errors import InputError
 from sightline.formats.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -41,23 +40,6 @@ def write_video(path: str | Path, frames: Iterable[UInt8[np.ndarray, "height wid
     _check(first, None)
     with atomic_path(path) as temporary:
         return _encode(temporary, container, first, rest, fps)
-
-
-def read_video(path: str | Path) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-    """The frames of a film as RGB pictures, one by one, as they are stored (a phone's turn sign is not obeyed).
-
-    Raises `InputError` where the file is missing, is no film, or breaks off.
-    """
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise InputError(f"{path}: expected a film, but the file holds no pictures")
-            for frame in container.decode(container.streams.video[0]):
-                yield frame.to_ndarray(format="rgb24")
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a film ({error.strerror})") from error
 
 
 def _encode(

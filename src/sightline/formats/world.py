@@ -32,17 +32,19 @@ def write_world(world: WorldPoses, path: str | Path) -> None:
 
     Arrays keep the names and shapes of `WorldPoses`; `skeleton` is its name, and `fps` is NaN where it is unknown.
     """
-    arrays = {name: getattr(world, name) for name in _ARRAYS}
-    fps = np.nan if world.fps is None else world.fps
+    arrays = {**header_arrays(world), **{name: getattr(world, name) for name in _ARRAYS}}
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(
-            file,
-            format=FORMAT,
-            version=VERSION,
-            skeleton=skeleton_to_json(world.skeleton),
-            fps=np.float64(fps),
-            **arrays,
-        )
+        np.savez_compressed(file, **arrays)
+
+
+def header_arrays(world: WorldPoses) -> dict[str, np.ndarray]:
+    """Return the arrays of a file that say what it holds: one value each."""
+    return {
+        "format": np.array(FORMAT),
+        "version": np.array(VERSION),
+        "skeleton": np.array(skeleton_to_json(world.skeleton)),
+        "fps": np.array(np.nan if world.fps is None else world.fps, dtype=np.float64),
+    }
 
 
 def read_world(path: str | Path) -> WorldPoses:

@@ -25,11 +25,18 @@ SMALLEST: Final = (480, 270)
 
 _SOURCES = {
     "calibrated_focal": "calibrated focal length",
+    "given_focal": "given focal length",
     "exif_focal": "focal length from EXIF",
     "assumed_fov": "assumed field of view",
     "assumed_focal": "assumed focal length",
+    "mixed": "focal lengths known differently",
 }
-_BODIES = {"learned": "learned body size", "given_height": "given body height", "mixed": "learned and given body sizes"}
+_BODIES = {
+    "learned": "learned body size",
+    "given_height": "given body height",
+    "on_floor": "body size by feet on the floor",
+    "mixed": "body sizes known differently",
+}
 
 
 class FigureRenderer:

@@ -15,6 +15,7 @@ import numpy as np
 
 from sightline.camera import Camera
 from sightline.errors import InputError
+from sightline.formats.calibrations._content import Content, read_content
 from sightline.geometry.distortion import Distortion
 
 _UNITS_PER_PX = 64.0
@@ -27,8 +28,22 @@ def read_qualisys(path: str | Path) -> dict[str, Camera]:
     They are as the sensor sees: of a video that was exported turned, take `quarter_turned`. `InputError` for a file
     that is not such a calibration, names one camera twice, or gives one skew.
     """
+    return cameras_from_qualisys(read_content(path), path)
+
+
+def is_qualisys(content: Content) -> bool:
+    """Whether a parsed file is a calibration of Qualisys, whatever cameras it holds."""
+    return content.syntax == "xml" and (
+        content.value.tag == "calibration" or content.value.find("cameras/camera") is not None
+    )
+
+
+def cameras_from_qualisys(content: Content, path: str | Path) -> dict[str, Camera]:
+    """Make the cameras of a parsed file; see `read_qualisys`."""
+    if not is_qualisys(content):
+        raise InputError(f"{path}: expected a Qualisys calibration, found no <calibration> in it")
     cameras: dict[str, Camera] = {}
-    for number, element in enumerate(_root(path).findall("cameras/camera")):
+    for number, element in enumerate(content.value.findall("cameras/camera")):
         if element.get("active", "1") == "0":
             continue
         serial = element.get("serial")
@@ -40,15 +55,6 @@ def read_qualisys(path: str | Path) -> dict[str, Camera]:
     if not cameras:
         raise InputError(f"{path}: expected a Qualisys calibration, found no active camera in it")
     return cameras
-
-
-def _root(path: str | Path) -> ElementTree.Element:
-    try:
-        return ElementTree.fromstring(Path(path).read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # LookupError: an encoding nobody knows
-        raise InputError(f"{path}: not valid XML: {error}") from error
 
 
 def _camera(element: ElementTree.Element, where: str) -> Camera:

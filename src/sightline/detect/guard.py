@@ -1,0 +1,159 @@
+"""What comes out of any detector, checked before anything builds on it: other people's code does as it likes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from sightline.detect.protocol import Detection, Detector, Picture
+from sightline.errors import InputError, UsageError
+from sightline.structures import HEIGHT_RANGE_M
+
+_FARTHEST_PX = 1e6  # no picture is so large that a point so far off it means anything
+_LONGEST_REASON = 300
+
+
+def checked_detections(
+    detector: Detector,
+    pictures: Sequence[Picture],
+    *,
+    places: Sequence[str] | None = None,
+    max_people: int | None = None,
+) -> list[tuple[Detection, ...]]:
+    """Run a detector on pictures and return its people in the form that the rest of Sightline counts on.
+
+    Refused, with the detector and the place named: an exception, another number of answers than pictures, anything that
+    is no detection of the detector's joints, an id twice in a picture. Put right, since it can mean one thing only: a
+    point of which one number is missing, infinite or beyond a million pixels is missing, and so is one whose confidence
+    is no number; a missing point has confidence 0; confidence and score are cut to 0…1, and a score that is no number
+    is 0; a box that is not finite or has no area is none; a stature that nobody has is none. Beyond `max_people`, those
+    of the lowest score are left out.
+
+    Args:
+        detector: any.
+        pictures: upright RGB, as `Detector.detect` takes them.
+        places: what to call each picture in a message, such as "frame 12" or a file's name; counted by default.
+        max_people: people to keep per picture.
+
+    Raises:
+        InputError: where the detector fails or answers something else. Its own InputError and UsageError pass.
+    """
+    name = str(getattr(detector, "name", type(detector).__name__))
+    places = (
+        [f"picture {number + 1} of {len(pictures)}" for number in range(len(pictures))] if places is None else places
+    )
+    if len(places) != len(pictures):
+        raise ValueError(f"places: expected one for each of {len(pictures)} pictures, got {len(places)}")
+    if max_people is not None and max_people < 1:
+        raise UsageError(f"max_people: expected at least 1, got {max_people}")
+    if not pictures:
+        return []
+    where = places[0] if len(places) == 1 else f"{places[0]} to {places[-1]}"
+    try:
+        answers = detector.detect(pictures)
+    except (InputError, UsageError):
+        raise
+    except Exception as error:  # it is anybody's code
+        raise InputError(f"detector {name} failed on {where}: {_in_words(error)}") from error
+    if not isinstance(answers, (list, tuple)) or len(answers) != len(pictures):
+        got = f"{len(answers)} answers" if isinstance(answers, (list, tuple)) else f"a {type(answers).__name__}"
+        raise InputError(
+            f"detector {name} failed on {where}: expected a list with one answer for each of {len(pictures)} pictures, "
+            f"got {got}"
+        )
+    joints = len(detector.skeleton)
+    return [
+        _people(people, f"detector {name} on {place}", joints, max_people)
+        for people, place in zip(answers, places, strict=True)
+    ]
+
+
+def _people(people: Any, where: str, joints: int, max_people: int | None) -> tuple[Detection, ...]:
+    if not isinstance(people, (list, tuple)):
+        raise InputError(f"{where}: expected the people of the picture as a tuple, got a {type(people).__name__}")
+    good = [_detection(person, f"{where}, person {number}", joints) for number, person in enumerate(people)]
+    if max_people is not None and len(good) > max_people:
+        surest = sorted(range(len(good)), key=lambda number: -good[number].score)[:max_people]
+        good = [good[number] for number in sorted(surest)]
+    ids = [person.id for person in good if person.id is not None]
+    if len(set(ids)) < len(ids):
+        twice = next(number for number in ids if ids.count(number) > 1)
+        raise InputError(f"{where}: expected each id once in a picture, but {twice} stands there twice")
+    return tuple(good)
+
+
+def _detection(person: Any, where: str, joints: int) -> Detection:
+    """The same person with arrays of the right form, and everything half-missing missing."""
+    points = _array(person, "keypoints_px", (joints, 2), where)
+    confidence = _array(person, "confidence", (joints,), where)
+    with np.errstate(invalid="ignore"):
+        seen = (np.abs(points) <= _FARTHEST_PX).all(-1) & ~np.isnan(confidence)  # NaN is beyond every bound
+    score = _number(person, "score", where)
+    checked: dict[str, Any] = {
+        "keypoints_px": np.where(seen[:, None], points, np.nan),
+        "confidence": np.where(seen, confidence.clip(0, 1), 0.0),
+        "score": 0.0 if np.isnan(score) else min(max(score, 0.0), 1.0),
+        "box_px": _box(person, where),
+        "id": _id(person, where),
+        "height_m": _height(person, where),
+    }
+    # A detection may say more than others: it keeps that, since its own detector may ask for it in the next frame.
+    return replace(person, **checked) if isinstance(person, Detection) else Detection(**checked)
+
+
+def _array(person: Any, field: str, shape: tuple[int, ...], where: str) -> np.ndarray:
+    wanted = " × ".join(map(str, shape))
+    if not hasattr(person, field):
+        raise InputError(
+            f"{where}: expected a Detection with {field} ({wanted} numbers), got a {type(person).__name__}"
+        )
+    try:
+        array = np.asarray(getattr(person, field))
+    except (TypeError, ValueError, RuntimeError) as error:  # a tensor on a GPU among them
+        raise InputError(f"{where}: expected {field} to be {wanted} numbers ({_in_words(error)})") from error
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{where}: expected {field} to be {wanted} numbers, got values of the type {array.dtype}")
+    if array.shape != shape:
+        raise InputError(f"{where}: expected {field} to be {wanted} numbers, got the shape {array.shape}")
+    return array.astype(np.float64)
+
+
+def _number(person: Any, field: str, where: str) -> float:
+    try:
+        return float(getattr(person, field))
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{where}: expected {field} to be a number ({_in_words(error)})") from error
+
+
+def _box(person: Any, where: str) -> Float[np.ndarray, " 4"] | None:
+    if getattr(person, "box_px", None) is None:
+        return None
+    box = _array(person, "box_px", (4,), where)
+    return box if np.isfinite(box).all() and (box[2:] > box[:2]).all() else None
+
+
+def _id(person: Any, where: str) -> int | None:
+    number = getattr(person, "id", None)
+    if number is None:
+        return None
+    if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, np.integer)) or number < 0:
+        raise InputError(f"{where}: expected id to be a whole number from 0 on, or None, got {number!r:.40}")
+    return int(number)
+
+
+def _height(person: Any, where: str) -> float | None:
+    if getattr(person, "height_m", None) is None:
+        return None
+    height, (low, high) = _number(person, "height_m", where), HEIGHT_RANGE_M
+    return height if low <= height <= high else None
+
+
+def _in_words(error: Exception) -> str:
+    """An exception in one short line: its kind, and what it says if anything."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

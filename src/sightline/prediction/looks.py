@@ -1,0 +1,147 @@
+"""How people are found in frames: by a detector, in boxes, or in a file that already says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sightline.detect.boxes import Box, Boxes, parse_box, read_boxes
+from sightline.detect.follow import Follower
+from sightline.detect.guard import checked_detections
+from sightline.detect.keypoint_file import KeypointFile
+from sightline.detect.protocol import Detection, Detector
+from sightline.detect.registry import AUTO, DETECTORS, load_detector
+from sightline.errors import UsageError
+from sightline.formats.detections import OwnFile, read_detections
+from sightline.prediction.run import Look
+from sightline.sources import Source, SourceFrame
+
+
+def look_for(
+    source: Source,
+    *,
+    detector: str | Detector = "auto",
+    box: Sequence[str | Box] = (),
+    boxes: Path | None = None,
+    device: str = "cpu",
+    batch_size: int = 8,
+    min_score: float | None = None,
+    max_people: int | None = None,
+) -> Look:
+    """Return how people are found in a source: whole frames, or boxes where there are any; or the file that says.
+
+    Args:
+        source: photos, a film or a live camera; a film's detector may follow people from frame to frame.
+        detector: by name, one of the caller's own (which is not closed), or the path of a keypoint file or folder
+            of any tool that `read_keypoints_of` knows.
+        box: boxes of the first frame (of each photo).
+        boxes: file of boxes.
+        device: PyTorch device of the detector.
+        batch_size: frames per pass of the detector.
+        min_score: people whom the detector is less sure of are left out.
+        max_people: people to keep per frame.
+
+    Raises:
+        UsageError: for an unknown detector, one that is not installed, or options that exclude each other.
+        InputError: if a file is broken, or weights cannot be had.
+    """
+    named = isinstance(detector, str)
+    if named and _is_file(detector):
+        if box or boxes is not None:
+            raise UsageError("--box, --boxes: expected a detector beside them, got a keypoint file, which needs none")
+        return _InFile(Path(detector), min_score or 0.0, max_people)
+    if max_people is not None and (box or boxes is not None):
+        raise UsageError("--max-people: expected no boxes beside it, which say already who is meant")
+    drawn = [parse_box(each) if isinstance(each, str) else each for each in box]
+    listed = read_boxes(boxes) if boxes is not None else Boxes.drawn(drawn) if drawn else None
+    if named:
+        video = source.kind != "photos" and listed is None
+        detector = load_detector(
+            detector, device=device, batch_size=batch_size, video=video, min_score=min_score
+        )  # fmt: skip
+    if listed is None:
+        return _Whole(detector, max_people, ours=named)
+    return _InBoxes(detector, listed, source.kind == "photos", ours=named)
+
+
+class _Looking:
+    """What looking by a detector has in common."""
+
+    def __init__(self, detector: Detector, ours: bool) -> None:
+        self._detector, self._ours = detector, ours
+        self.name, self.skeleton = detector.name, detector.skeleton
+
+    def close(self) -> None:
+        """Close the detector, unless it is somebody else's."""
+        if self._ours:
+            self._detector.close()
+
+
+class _Whole(_Looking):
+    """Everybody whom a detector finds in whole frames."""
+
+    def __init__(self, detector: Detector, max_people: int | None, ours: bool) -> None:
+        super().__init__(detector, ours)
+        self._max_people = max_people
+
+    def people(self, frames: Sequence[SourceFrame]) -> list[tuple[Detection, ...]]:
+        pictures, places = [frame.pixels for frame in frames], [_place(frame) for frame in frames]
+        return checked_detections(self._detector, pictures, places=places, max_people=self._max_people)
+
+
+class _InBoxes(_Looking):
+    """Those who are in boxes, followed through films."""
+
+    def __init__(self, detector: Detector, boxes: Boxes, photos: bool, ours: bool) -> None:
+        super().__init__(detector, ours)
+        self._boxes, self._follower, self._photos = boxes, Follower(detector, boxes), photos
+
+    def people(self, frames: Sequence[SourceFrame]) -> list[tuple[Detection, ...]]:
+        if not self._photos:
+            return [self._follower.detect_next(frame.pixels, index=frame.index) for frame in frames]
+        pictures = [frame.pixels for frame in frames]
+        boxes = [self._boxes.of_photo(frame.index, frame.file, _size(frame)) or () for frame in frames]
+        return self._follower.detect_photos(pictures, boxes, place=_place(frames[0]))
+
+
+class _InFile:
+    """Those whom a keypoint file names, by the number of the frame."""
+
+    def __init__(self, path: Path, min_score: float, max_people: int | None) -> None:
+        self._found, self._min_score, self._max_people = read_detections(path), min_score, max_people
+        self._file: KeypointFile | None = None
+        self.name = path.name
+        self.skeleton = self._found.read.skeleton if isinstance(self._found, OwnFile) else self._found.skeleton
+
+    def people(self, frames: Sequence[SourceFrame]) -> list[tuple[Detection, ...]]:
+        sizes = [_size(frame) for frame in frames]
+        if self._file is None:  # other tools do not say how large their pictures were: they are these
+            keypoints = self._found.keypoints(self._found.image_size or sizes[0])
+            self._file = KeypointFile(keypoints, name=self.name)
+        found = self._file.detect_frames([frame.index for frame in frames], sizes)
+        return [self._kept(people) for people in found]
+
+    def _kept(self, people: tuple[Detection, ...]) -> tuple[Detection, ...]:
+        """Those who are sure enough, the surest where there are too many, in the file's order."""
+        sure = sorted((person for person in people if person.score >= self._min_score), key=lambda one: -one.score)
+        chosen = sure[: self._max_people]
+        return tuple(person for person in people if person in chosen)
+
+    def close(self) -> None:
+        pass
+
+
+def _is_file(detector: str) -> bool:
+    """Whether this names keypoints rather than a detector; a detector's name comes first."""
+    path = Path(detector)
+    return path.suffix.lower() in (".json", ".csv") or (
+        path.is_dir() and detector != AUTO and detector not in DETECTORS
+    )
+
+
+def _size(frame: SourceFrame) -> tuple[int, int]:
+    return frame.pixels.shape[1], frame.pixels.shape[0]
+
+
+def _place(frame: SourceFrame) -> str:
+    return frame.file if frame.file is not None else f"frame {frame.index}"
