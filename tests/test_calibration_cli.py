@@ -16,19 +16,12 @@ pytest.importorskip("cv2", reason="finding boards needs OpenCV")
 
 from board_pictures import CAMERAS, SIZE, Photographer, Pose
 from sightline import cli
-from sightline.cli.app import COMMANDS
-from sightline.cli.calibrate import Calibrate
 from sightline.formats.camera import read_camera, write_camera
 from sightline.formats.video import write_video
 from test_calibration import charuco_print, shots
 from test_calibration_floor import PLACES, standing
 
 BOARD = "--board checkerboard --columns 8 --rows 5 --square-mm 30"
-
-
-@pytest.fixture(autouse=True)
-def _known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(COMMANDS, "calibrate", Calibrate)
 
 
 @pytest.fixture(scope="module")

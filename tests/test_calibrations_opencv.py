@@ -364,10 +364,6 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
         yaml_text(**good(rvec=ROTVEC, T=1000 * TRANSLATION_M)),
         "expected a translation in metres, got one",
     ),
-    "a rig in millimetres": (
-        yaml_text(**RIG, image_size=[1280, 720], R=np.eye(3), T=[-120.0, 0, 0]),
-        'camera "2": expected a translation in metres, got one of 120',
-    ),
     "two matrices": (yaml_text(**good(K=K + np.diag([5.0, 5.0, 0.0]))), "camera_matrix and K contradict each other"),
     "uneven rows": ("image_size: [1280, 720]\nK: [[1, 0, 3], [0, 1]]", "K: expected rows of equal length"),
     "rows and numbers": ("image_size: [1280, 720]\nK: [1, [0, 1]]", "K: expected rows of equal length"),
@@ -398,6 +394,22 @@ def test_broken_files_are_one_sentence(name: str, tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+def test_a_rig_in_millimetres_gives_lenses_but_no_places(tmp_path: Path) -> None:
+    path = written(tmp_path, yaml_text(**RIG, image_size=[1280, 720], R=np.eye(3), T=[-120.0, 0, 0]))
+    assert not any(camera.has_world for camera in read_cameras(path).values())
+    with pytest.raises(InputError, match='camera "2": expected a translation in metres, got one of 120'):
+        read_cameras(path, up="-y")
+
+
+def test_a_message_that_ros_ends_with_dashes_is_whole(tmp_path: Path) -> None:
+    text = yaml_text(**good())
+    path = written(tmp_path, text)
+    plain = read_cameras(path)
+    again = read_cameras(written(tmp_path, text.rstrip() + "\n---\n"))
+    for name in plain:
+        assert plain[name].focal_px.tolist() == again[name].focal_px.tolist()
 
 
 BROKEN_XML: dict[str, tuple[str, str]] = {

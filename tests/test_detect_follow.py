@@ -436,17 +436,24 @@ def follow_real(view: str, every: int) -> tuple[int, int, float]:
             }  # noqa: E501
             lost += 2 - len(found)
             for who, person in found.items():
-                own, other = (_as_detection(known[index, each]) for each in (who, 1 - who))
-                flip = detector.skeleton.flip
-                swapped += apart(person, other, flip, 0.5) < apart(person, own, flip, 0.5)
+                own, other = known[index, who], known[index, 1 - who]
+                swapped += _limbs_apart(person, other) < _limbs_apart(person, own)
                 sure = (person.confidence > 0.5) & (own.confidence > 0.5)
                 distances.append(np.linalg.norm(person.keypoints_px - own.keypoints_px, axis=1)[sure])
     detector.close()
     return lost, swapped, float(np.median(np.concatenate(distances)))
 
 
-def _as_detection(person: Any) -> Detection:
-    return Detection(keypoints_px=person.keypoints_px, confidence=person.confidence, score=1.0)
+def _limbs_apart(person: Detection, known: Any) -> float:
+    """Mean distance (px) of shoulders, elbows, wrists, hips, knees and ankles, sides exchanged where that is less."""
+    skeleton = get_skeleton("mediapipe33")
+    names = [side + joint for side in "LR" for joint in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")]
+    limbs = [skeleton.index(name) for name in names]
+    exchanged = [skeleton.flip[joint] for joint in limbs]
+    return min(
+        float(np.linalg.norm(person.keypoints_px[limbs] - known.keypoints_px[order], axis=1).mean())
+        for order in (limbs, exchanged)
+    )
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/real")

@@ -22,6 +22,7 @@ from sightline.calibration.sharpness import edge_width_px
 
 SEARCHED_PX = 1280
 """Longest side of the picture in which a board is looked for first; corners are refined in the picture itself."""
+_BEGIN_OFF_PX = 0.25
 _WINDOW = 0.011  # largest half-size of a window as a share of the diagonal: beyond it, lenses bend the edges
 _LEAST_MARGIN_PX = 2.5  # nearer markers would be in every window
 _AGREEING = 0.9  # of the pairs of markers that meet in a corner
@@ -289,8 +290,10 @@ def _refined(
     until = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 60, 1e-4)
     for window in np.unique(windows[inside]):
         chosen = inside & (windows == window)
-        start = np.ascontiguousarray(corners[chosen], dtype=np.float32).reshape(-1, 1, 2).copy()
+        # Begun a little off: a drawn board needs no refinement at all, and "unchanged" has to mean failure.
+        start = np.ascontiguousarray(corners[chosen] + _BEGIN_OFF_PX, dtype=np.float32).reshape(-1, 1, 2).copy()
         half = (int(window), int(window))
         refined[chosen] = cv2.cornerSubPix(grey, start, half, (-1, -1), until).reshape(-1, 2)
+    held = np.linalg.norm(refined - (corners + _BEGIN_OFF_PX).astype(np.float32), axis=-1) > 1e-3
     moved = np.linalg.norm(refined - corners, axis=-1)
-    return refined, inside & (moved > 0.0) & (moved <= np.maximum(0.2 * spacing_px, 1.5))
+    return refined, inside & held & (moved <= np.maximum(0.2 * spacing_px, 1.5))

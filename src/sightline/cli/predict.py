@@ -50,7 +50,7 @@ class Predict:
     """Camera file of Sightline, OpenCV, Pose2Sim, COLMAP, Kalibr or Qualisys; auto reads the focal length from EXIF."""
     camera_name: MaybeText = None
     """Which camera of a file that holds several."""
-    camera_up: MaybeUp = None
+    up: MaybeUp = None
     """Which axis of the camera file's world points up, where it is not z."""
     focal_px: MaybeNumber = None
     """Focal length in pixels of the pictures, where there is no camera file."""
@@ -198,10 +198,10 @@ class Predict:
         from sightline.prediction.cameras import CameraFinder
 
         path = None if self.camera in (None, "auto") else self.camera
-        for name in ("camera_name", "camera_up"):
+        for name in ("camera_name", "up"):
             if path is None and getattr(self, name) is not None:
                 raise UsageError(f"--{name.replace('_', '-')}: expected --camera beside it, the file that holds it")
-        camera = None if path is None else read_camera(path, self.camera_name, up=self.camera_up)
+        camera = None if path is None else read_camera(path, self.camera_name, up=self.up)
         for name, asked in (("on-floor", self.on_floor), ("world", self.world is not None)):
             if asked and (camera is None or not camera.has_world):
                 raise UsageError(

@@ -95,11 +95,14 @@ def parse_toml(text: str, where: str) -> dict[str, Any]:
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """The mapping of a YAML document, also as OpenCV writes it: `%YAML:1.0`, `!!opencv-matrix`."""
     text = re.sub(r"\A\s*%YAML[: ][^\n]*", "", text)  # OpenCV's colon is no YAML
+    text = re.sub(r"\n---\s*(?:\.\.\.\s*)?\Z", "\n", text)  # ROS ends each message so, the last one too
     try:
         _check_yaml(text, where)
         value = yaml.load(text, _Loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise InputError(f"{where}: not valid YAML{_in_words(error, text)}") from error
+    except InputError:
+        raise
     except (ValueError, OverflowError) as error:  # a date that is none, a number of too many digits
         raise InputError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(value, dict):

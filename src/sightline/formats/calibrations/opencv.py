@@ -234,10 +234,13 @@ def _places(fields: _Fields, names: Sequence[str], placed: bool) -> dict[str, Pl
     if len(names) == 2 and not any(places.values()):
         between = _place(fields, "")
         if between is not None:
+            if not placed:  # the rig's own unit does not matter to whoever wants a lens
+                return dict.fromkeys(names)
             places = {names[0]: Place(np.eye(3), np.zeros(3)), names[1]: between}
             values.check_metres(places, _LONGEST_BASELINE_M, fields.path)
+    places = values.known_places(places, placed)
     values.check_metres(places, _FURTHEST_M, fields.path)
-    return values.known_places(places, placed)
+    return places
 
 
 def _place(fields: _Fields, which: str) -> Place | None:

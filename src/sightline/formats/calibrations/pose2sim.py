@@ -49,8 +49,8 @@ def cameras_from_pose2sim(content: Content, path: str | Path, *, placed: bool = 
             raise InputError(f'{path}: the camera "{name}" stands twice in the file')
         tables[name] = table
     places = {name: _place(table, f'{path}: camera "{name}"') for name, table in tables.items()}
-    values.check_metres(places, _FURTHEST_M, path)
     places = values.known_places(places, placed)
+    values.check_metres(places, _FURTHEST_M, path)
     return {name: _camera(table, places[name], f'{path}: camera "{name}"') for name, table in tables.items()}
 
 

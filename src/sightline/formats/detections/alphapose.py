@@ -85,7 +85,7 @@ def _tracked(entry: Mapping[str, Any], where: str) -> int | None:
 
 
 def _with_ids_that_track(rows: Sequence[Row]) -> list[Row]:
-    """The rows, without any id where one stands twice in a picture: AlphaPose did not track then."""
+    """The rows, without any id where AlphaPose did not track: one stands twice in a picture, or all are its 0."""
     seen = Counter((row.frame, row.id) for row in rows if row.id is not None)
-    tracked = not seen or seen.most_common(1)[0][1] == 1
+    tracked = bool(seen) and seen.most_common(1)[0][1] == 1 and {ident for _, ident in seen} != {0}
     return list(rows) if tracked else [row._replace(id=None) for row in rows]
