@@ -138,6 +138,7 @@ CASES: list[tuple[str, int, str, str]] = [
     ("predict good.mp4 --detector seen.json --camera camera.json -o seen.json", 2, "seen.json", "is an input"),
     (f"predict good.mp4 {C} --keypoints {{out}}/poses.json", 2, "poses.json", "got this one twice"),
     (f"predict good.mp4 {C} --box 0,0,9,9 --max-people 1", 2, "--max-people", "expected no boxes beside it"),
+    (f"predict good.png --camera placed.json {P} --up x", 2, "--up", "expected one of y, z, -y, -z, got 'x'"),
     # ---- models
     ("models nothing", 2, "nothing", ""),
 ]

@@ -60,7 +60,12 @@ def _without_value(text: str) -> str:
 
 def _not_a_choice(text: str) -> str:
     found = re.search(r"invalid choice '(.*)' for argument '(?:[^']*/)?([^'/]+)'\. Expected one of \((.*?),?\)", text)
-    return f"{found[2]}: expected {_one_of(found[3].replace(chr(39), ''))}, got '{found[1]}'" if found else ""
+    if not found:
+        return ""
+    names = found[3].replace("'", "").split(", ")
+    if "None" in names:  # an option that may be left out; the parser lists its choices in no order
+        names = sorted(set(names) - {"None"}, key=lambda name: (len(name), name))
+    return f"{found[2]}: expected {_one_of(', '.join(names))}, got '{found[1]}'"
 
 
 def _not_a_value(text: str, sections: list[list[str]]) -> str:

@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
@@ -19,7 +19,7 @@ MaybePath = Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="")]
 MaybeText = Annotated[str | None, arg(metavar="TEXT", help_behavior_hint="")]
 MaybeNumber = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint="")]
 MaybeInteger = Annotated[int | None, arg(metavar="INT", help_behavior_hint="")]
-MaybeUp = Annotated[str | None, arg(metavar="{z,-z,y,-y}", help_behavior_hint="")]
+MaybeUp = Annotated[Literal["z", "-z", "y", "-y"] | None, arg(metavar="{z,-z,y,-y}", help_behavior_hint="")]
 Out = Annotated[Path, arg(aliases=["-o"])]
 MaybeOut = Annotated[Path | None, arg(aliases=["-o"], metavar="PATH", help_behavior_hint="")]
 
