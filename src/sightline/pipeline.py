@@ -24,6 +24,7 @@ from sightline.formats.weights import Passport
 from sightline.methods.abspose.decode import RootRule, decode, flipped_average, points_from_keypoints
 from sightline.methods.abspose.model import AbsPoseLifter, Lifted
 from sightline.methods.abspose.weights import DEFAULT_WEIGHTS, load_abspose
+from sightline.nn.device import torch_device
 from sightline.skeleton import Conversion, conversion, get_skeleton
 from sightline.structures import (
     HEIGHT_RANGE_M,
@@ -109,7 +110,7 @@ class Lifter:
         if root not in get_args(RootRule):
             raise UsageError(f"root: expected one of {', '.join(get_args(RootRule))}, got '{root}'")
         self.network, self.passport = load_abspose(weights)
-        self.device = _device(device)
+        self.device = torch_device(device)
         self.network.to(self.device)
         self.batch_size, self.flip = batch_size, flip
         self.root: RootRule = root
@@ -300,23 +301,6 @@ def lift(
 @functools.lru_cache(maxsize=4)
 def _loaded(weights: str, device: str) -> Lifter:
     return Lifter(weights, device=device)
-
-
-def _device(name: str) -> torch.device:
-    there = [
-        "cpu",
-        *(["cuda"] if torch.cuda.is_available() else []),
-        *(["mps"] if torch.backends.mps.is_available() else []),
-    ]
-    wrong = f"device: expected {' or '.join(there)} on this machine, got '{name}'"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(wrong) from error
-    if device.type == "meta":
-        raise UsageError(wrong)
-    return device
 
 
 def _unplaced(row: _Row) -> Skipped:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sightline.detect.protocol import Detection, Picture
 from sightline.errors import InputError, UsageError
 from sightline.formats.downloads import Progress, RemoteFile
+from sightline.nn.device import torch_device
 from sightline.skeleton import Skeleton, get_skeleton
 
 KEYPOINT_RCNN: Final = RemoteFile(
@@ -89,7 +90,7 @@ class KeypointRCNN:
                 raise UsageError(f"{option}: expected at least 1, got {value}")
         if not 0 <= min_score <= 1:
             raise UsageError(f"min_score: expected a number from 0 to 1, got {min_score}")
-        self._device = _torch_device(device)
+        self._device = torch_device(device)
         self._batch_size, self._short_side_px = batch_size, short_side_px
         path = KEYPOINT_RCNN.get(progress) if weights is None else Path(weights)
         network = build_network(min_score=min_score, max_people=max_people or _MAX_PEOPLE, short_side_px=short_side_px)
@@ -234,16 +235,3 @@ def _groups(sized: Sequence[tuple[int, tuple[int, ...]]], batch_size: int) -> It
         shape = own
     if group:
         yield group
-
-
-def _torch_device(name: str) -> torch.device:
-    cuda = ["cuda"] if torch.cuda.is_available() else []
-    there = ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device: expected {' or '.join(there)} on this machine, got '{name}'") from error
-    if device.type == "meta":
-        raise UsageError(f"device: expected {' or '.join(there)} on this machine, got '{name}'")
-    return device
