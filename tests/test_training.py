@@ -20,7 +20,8 @@ from sightline.methods.abspose.loss import abspose_loss
 from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
 from sightline.methods.abspose.noise import ErrorModel, crop_scale
 from sightline.training.config import LifterConfig, config_to_json, learning_rate_share
-from sightline.training.lifter import LifterModule, Steps, augmented, lift_views, with_detector_errors
+from sightline.training.lifter import LifterModule, augmented, lift_views, with_detector_errors
+from sightline.training.module import Steps
 from sightline.training.run import Trained, train_lifter
 from sightline.training.scores import score_poses
 from tiny_runs import people, same_tensors, tiny

@@ -158,12 +158,12 @@ def conversion(source: str | Skeleton, target: str | Skeleton) -> Conversion:
 
 @lru_cache(maxsize=256)
 def _conversion(source: Skeleton, target: Skeleton) -> Conversion:
-    known = {_landmark(source, joint): row for joint, row in zip(source.joints, np.eye(len(source)), strict=True)}
+    known = {landmark_of(source, joint): row for joint, row in zip(source.joints, np.eye(len(source)), strict=True)}
     weights = np.zeros((len(target), len(source)))
     approximated: dict[str, str] = {}
     missing: list[str] = []
     for row, joint in enumerate(target.joints):
-        landmark = _landmark(target, joint)
+        landmark = landmark_of(target, joint)
         found = _derived(landmark, known, frozenset())
         if found is None:
             missing.append(joint)
@@ -193,7 +193,8 @@ def _derived(
     return None
 
 
-def _landmark(skeleton: Skeleton, joint: str) -> str:
+def landmark_of(skeleton: Skeleton, joint: str) -> str:
+    """Return the point of the body that a joint of a set stands for; joints of one landmark are the same point."""
     return LANDMARKS.get((skeleton.name, joint), joint)
 
 

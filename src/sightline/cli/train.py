@@ -20,7 +20,7 @@ from sightline.cli.options import (
 from sightline.errors import UsageError
 
 if TYPE_CHECKING:
-    from sightline.training.config import LifterConfig
+    from sightline.training.config import LifterConfig, PartialRunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Train:
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
     """Name of the recipe, such as abspose-mocap."""
     library: MaybePath = None
-    """Motion capture as `sightline prepare mocap` writes it; procedural poses for abspose-smoke when left out."""
+    """Motion capture as `sightline prepare mocap` writes it; procedural poses for smoke runs when left out."""
     out: MaybeOut = None
     """Folder of the run: checkpoints, TensorBoard logs, weights with their passport; runs/RECIPE by default."""
     error_model: MaybePath = None
@@ -85,14 +85,15 @@ class Train:
             )
         return 0
 
-    def _config(self) -> LifterConfig:
+    def _config(self) -> LifterConfig | PartialRunConfig:
         """The recipe with what the options change."""
         from sightline.methods.abspose.noise import read_error_model
-        from sightline.recipes.abspose import RECIPES
+        from sightline.recipes.catalogue import RECIPES
+        from sightline.training.config import LifterConfig
 
         if self.recipe not in RECIPES:
             raise UsageError(f"recipe: expected one of {', '.join(RECIPES)}, got '{self.recipe}'")
-        if self.library is None and self.recipe != "abspose-smoke":
+        if self.library is None and not self.recipe.endswith("-smoke"):
             raise UsageError(
                 "--library: this recipe needs motion capture; make a library with `sightline prepare mocap`"
             )
@@ -104,6 +105,8 @@ class Train:
         except ValueError as error:
             raise UsageError(str(error)) from error
         if self.error_model is not None:
+            if not isinstance(config, LifterConfig):
+                raise UsageError(f"--error-model: the recipe '{self.recipe}' draws its own detector errors")
             config = replace(config, error_model=read_error_model(self.error_model))
         return config
 

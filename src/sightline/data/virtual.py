@@ -49,6 +49,12 @@ class CameraConfig:
     """Spread of a Gaussian that is added to the tilt."""
     roll_std: float = 0.0
     """Spread of the camera's roll."""
+    rolled_share: float = 0.0
+    """Share of cameras held askew: their roll is uniform between ±`rolled`, not Gaussian."""
+    rolled: float = math.pi / 4
+    """Furthest roll of those."""
+    cut_share: float = 0.0
+    """Share of views that need to show only a part of the body: from some joint of head or trunk upwards, or a side."""
     overflow_share: float = 0.0
     """How far bodies may reach over each border; drawn uniformly per view between 0 and this."""
     radial_std: float = 0.0
@@ -76,6 +82,8 @@ class ViewBatch(NamedTuple):
     """Whether the joint lies inside the picture."""
     frame: Int[Tensor, " batch"]
     """Row of the pose in the library it was drawn from."""
+    up_cam: Float[Tensor, "batch 3"]
+    """Unit vector against gravity, the camera's frame."""
 
 
 def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:
@@ -107,15 +115,25 @@ def sample_views(
     people, cameras = people or PeopleConfig(), cameras or CameraConfig()
     frame = torch.randint(len(joints_world), (count,), generator=generator)
     body = sample_bodies(joints_world[frame], generator, people)
-    relative_cam = _turned(body, generator, cameras)
+    cam_from_world = _turn(body, generator, cameras)
+    relative_cam = body @ cam_from_world.mT
     camera, bounds = _sample_cameras(count, body.dtype, generator, cameras)
-    joints_cam = relative_cam + _placed(relative_cam, camera, bounds, generator, cameras)[:, None]
+    needed = _needed(body, generator, cameras.cut_share) if cameras.cut_share > 0 else None
+    joints_cam = relative_cam + _placed(relative_cam, camera, bounds, generator, cameras, needed)[:, None]
     keypoints_px, in_front = camera.project(joints_cam)
     inside = ((keypoints_px >= 0) & (keypoints_px <= camera.image_size[:, None])).all(-1)
-    return ViewBatch(joints_cam, keypoints_px, camera, stature_from_joints(joints_cam), in_front & inside, frame)
+    return ViewBatch(
+        joints_cam,
+        keypoints_px,
+        camera,
+        stature_from_joints(joints_cam),
+        in_front & inside,
+        frame,
+        cam_from_world[:, :, 2],
+    )
 
 
-def _turned(body: Tensor, generator: torch.Generator, cameras: CameraConfig) -> Tensor:
+def _turn(body: Tensor, generator: torch.Generator, cameras: CameraConfig) -> Float[Tensor, "batch 3 3"]:
     """World axes (z up) → camera axes (y down) under any heading, the camera's pitch and its roll."""
     count = len(body)
     yaw = 2 * math.pi * torch.rand(count, generator=generator)
@@ -123,10 +141,31 @@ def _turned(body: Tensor, generator: torch.Generator, cameras: CameraConfig) -> 
     pitch = low + (high - low) * torch.rand(count, generator=generator)
     pitch = pitch + cameras.pitch_std * torch.randn(count, generator=generator)
     roll = cameras.roll_std * torch.randn(count, generator=generator)
+    if cameras.rolled_share > 0:
+        askew = cameras.rolled * (2 * torch.rand(count, generator=generator) - 1)
+        roll = torch.where(torch.rand(count, generator=generator) < cameras.rolled_share, askew, roll)
     level_from_world = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
     cam_from_level = roma.euler_to_rotmat("ZX", [roll, pitch])
     cam_from_world = cam_from_level @ level_from_world @ roma.euler_to_rotmat("Z", [yaw])
-    return body @ cam_from_world.to(body).mT
+    return cam_from_world.to(body)
+
+
+_CUT_JOINTS = ((0, 1, 4, 7, 8, 9, 10, 11, 14), (7, 8, 9, 10, 11, 14), (8, 9, 10, 11, 14))
+"""What a view of a cut person still shows at least: from the hips, the waist or the shoulders upwards."""
+_SIDES = ((0, 8, 10, 1, 2, 14, 15), (0, 8, 10, 4, 5, 11, 12))
+"""Or one side of the body."""
+
+
+def _needed(body: Tensor, generator: torch.Generator, share: float) -> Bool[Tensor, "batch joint"]:
+    """Which joints have to lie within the picture: all, or for a share of people those of one part of the body."""
+    count, joints = body.shape[:2]
+    parts = torch.zeros(len(_CUT_JOINTS) + len(_SIDES) + 1, joints, dtype=torch.bool)
+    for row, part in enumerate((*_CUT_JOINTS, *_SIDES)):
+        parts[row, list(part)] = True
+    parts[-1] = True
+    kind = torch.randint(len(parts) - 1, (count,), generator=generator)
+    whole = torch.rand(count, generator=generator) >= share
+    return parts[torch.where(whole, len(parts) - 1, kind)]
 
 
 def _sample_cameras(
@@ -144,15 +183,18 @@ def _sample_cameras(
     if cameras.radial_std > 0:
         k1 = cameras.radial_std * torch.randn(count, 1, generator=generator).to(dtype)
         distortion = Distortion(model="brown_conrady", radial=torch.cat([k1.clamp(-0.2, 0.2), 0.2 * k1.abs()], dim=1))
-    camera = Camera(
-        image_size=size, focal_px=focal[:, None].expand(-1, 2), center_px=center, distortion=distortion
-    )
+    camera = Camera(image_size=size, focal_px=focal[:, None].expand(-1, 2), center_px=center, distortion=distortion)
     overflow = size * cameras.overflow_share * torch.rand(count, 1, generator=generator).to(dtype)
     return camera, torch.stack([-overflow, size + overflow], dim=1)
 
 
 def _placed(
-    relative: Tensor, camera: Camera, bounds: Tensor, generator: torch.Generator, cameras: CameraConfig
+    relative: Tensor,
+    camera: Camera,
+    bounds: Tensor,
+    generator: torch.Generator,
+    cameras: CameraConfig,
+    needed: Tensor | None = None,
 ) -> Float[Tensor, "batch 3"]:
     """Draw the root's place (m) such that every joint projects within the bounds.
 
@@ -161,8 +203,10 @@ def _placed(
     """
     low, high = ((bounds - camera.center_px[:, None]) / camera.focal_px[:, None]).unbind(1)
     z = relative[..., 2:]
-    over = (relative[..., :2] - high[:, None] * z).amax(1)
-    under = (low[:, None] * z - relative[..., :2]).amax(1)
+    over, under = relative[..., :2] - high[:, None] * z, low[:, None] * z - relative[..., :2]
+    if needed is not None:
+        over, under = (side.masked_fill(~needed[..., None], -math.inf) for side in (over, under))
+    over, under = over.amax(1), under.amax(1)
     fits = ((over + under) / (high - low)).amax(-1)
     nearest = torch.maximum(fits, 0.3 - z[..., 0].amin(1))
     near, far = cameras.depth_m

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from sightline.data.virtual import CameraConfig, PeopleConfig
@@ -68,7 +69,7 @@ def abspose_smoke() -> LifterConfig:
     )
 
 
-RECIPES = {
+RECIPES: dict[str, Callable[[], LifterConfig]] = {
     "abspose-mocap": abspose_mocap,
     "abspose-paper": abspose_paper,
     "abspose-quick": abspose_quick,

@@ -10,26 +10,19 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sightline.data.detected import DetectionConfig
 from sightline.data.virtual import CameraConfig, PeopleConfig
 from sightline.methods.abspose.model import AbsPoseConfig
 from sightline.methods.abspose.noise import ErrorModel
+from sightline.methods.abspose.partial import PartialConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class LifterConfig:
-    """A run that trains an AbsPoseLifter on virtual views of motion capture."""
+class RunConfig:
+    """What every run has, whatever it trains."""
 
     name: str
     """Name of the recipe; names the weights too."""
-    model: AbsPoseConfig = field(default_factory=AbsPoseConfig)
-    people: PeopleConfig = field(default_factory=PeopleConfig)
-    cameras: CameraConfig = field(default_factory=CameraConfig)
-    error_model: ErrorModel | None = None
-    """Detector errors added to the exact keypoints (section 4.2); None trains on exact ones."""
-    pixel_noise: float = 0.0
-    """Standard deviation of Gaussian noise on keypoints, in pixels of the person's 256-pixel crop."""
-    scale_augmentation: float = 0.0
-    """Spread of log₂ of a factor on keypoints and focal length alike, clipped at twice that (public practice: 0.25)."""
     steps: int = 2500
     """Optimiser steps in all."""
     batch_size: int = 256
@@ -42,8 +35,6 @@ class LifterConfig:
     """Last steps of the run that make up a second cosine, from a fifth of the highest learning rate (Adam)."""
     optimizer: Literal["adam", "rmsprop"] = "adam"
     """Adam with a cosine, or the paper's RMSprop with one step down by ten after two thirds."""
-    pose_weight: float = 1.0
-    """Weight of the pose term against the depth term (`loss.abspose_loss`)."""
     average_decay: float = 0.0
     """Decay of the running average of weights that is evaluated and shipped; 0 takes the last weights."""
     clip_norm: float = 0.0
@@ -65,6 +56,33 @@ class LifterConfig:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate: expected a positive number, got {self.learning_rate}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LifterConfig(RunConfig):
+    """A run that trains an AbsPoseLifter on virtual views of motion capture."""
+
+    model: AbsPoseConfig = field(default_factory=AbsPoseConfig)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
+    cameras: CameraConfig = field(default_factory=CameraConfig)
+    error_model: ErrorModel | None = None
+    """Detector errors added to the exact keypoints (section 4.2); None trains on exact ones."""
+    pixel_noise: float = 0.0
+    """Standard deviation of Gaussian noise on keypoints, in pixels of the person's 256-pixel crop."""
+    scale_augmentation: float = 0.0
+    """Spread of log₂ of a factor on keypoints and focal length alike, clipped at twice that (public practice: 0.25)."""
+    pose_weight: float = 1.0
+    """Weight of the pose term against the depth term (`loss.abspose_loss`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartialRunConfig(RunConfig):
+    """A run that trains a partial lifter on what detectors would see of virtual people."""
+
+    model: PartialConfig = field(default_factory=PartialConfig)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
+    cameras: CameraConfig = field(default_factory=CameraConfig)
+    detections: DetectionConfig = field(default_factory=DetectionConfig)
 
 
 def config_to_json(config: Any, *, only_changed: bool = False) -> Any:
@@ -98,7 +116,7 @@ def _default(item: dataclasses.Field[Any]) -> Any:
     return None if item.default is dataclasses.MISSING else item.default
 
 
-def learning_rate_share(config: LifterConfig, step: int) -> float:
+def learning_rate_share(config: RunConfig, step: int) -> float:
     """Return the learning rate of a step as a share of the highest."""
     if config.optimizer == "rmsprop":
         return 1.0 if step < config.steps * 2 // 3 else 0.1

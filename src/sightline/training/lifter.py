@@ -1,23 +1,14 @@
-"""Training an AbsPoseLifter with Lightning.
-
-A batch is a function of seed, step and process, so a run can be resumed at any step and ends bit-equal to one that
-was never stopped.
-"""
+"""Training an AbsPoseLifter with Lightning."""
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import lightning as L
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
 
 from sightline.camera import Camera
 from sightline.data.virtual import ViewBatch, sample_views, step_generator
@@ -25,7 +16,8 @@ from sightline.methods.abspose.decode import RootRule, decode, flipped_average, 
 from sightline.methods.abspose.loss import abspose_loss
 from sightline.methods.abspose.model import AbsPoseLifter
 from sightline.methods.abspose.noise import crop_scale, sample
-from sightline.training.config import LifterConfig, config_to_json, learning_rate_share
+from sightline.training.config import LifterConfig
+from sightline.training.module import RunModule
 from sightline.training.scores import lifter_metrics, plain_scores
 
 VALIDATION_SEED = 20_000
@@ -36,15 +28,8 @@ ViewSource = Callable[[torch.Generator], ViewBatch]
 """Where the views of a step come from: a function of the step's own generator."""
 
 
-class Steps(IterableDataset):
-    """An endless count. Batches are made in `training_step` from the step's number, not carried by a loader."""
-
-    def __iter__(self) -> Iterator[int]:
-        return itertools.count()
-
-
-class LifterModule(L.LightningModule):
-    """The loop around AbsPoseLifter: virtual views, detector errors, loss, averaged weights, scores."""
+class LifterModule(RunModule[AbsPoseLifter]):
+    """The loop around AbsPoseLifter: virtual views, detector errors, loss, scores."""
 
     def __init__(
         self,
@@ -53,27 +38,10 @@ class LifterModule(L.LightningModule):
         val_joints: Float[Tensor, "val_frame 17 3"] | None = None,
         source: ViewSource | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(config, lambda: AbsPoseLifter(config.model), train_joints, val_joints)
         self.config = config
-        self.lifter = AbsPoseLifter(config.model)
-        self.averaged = copy.deepcopy(self.lifter).requires_grad_(False) if config.average_decay else None
-        self._train_joints, self._val_joints, self._source = train_joints, val_joints, source or self.draw
+        self._source = source or self.draw
         self.scores = lifter_metrics()
-
-    @property
-    def has_validation(self) -> bool:
-        """Whether there are held-out people to validate on."""
-        return self._val_joints is not None
-
-    @property
-    def trained(self) -> AbsPoseLifter:
-        """The lifter to evaluate and to ship: the averaged one where weights are averaged."""
-        return self.lifter if self.averaged is None else self.averaged
-
-    def circumstances(self, processes: int) -> dict[str, Any]:
-        """What a run's numbers hang on besides its configuration: the poses it learns from, the number of processes."""
-        digest = hashlib.sha256(self._train_joints.cpu().contiguous().numpy().tobytes()).hexdigest()
-        return {"training poses": digest[:16], "number of processes": processes}
 
     def draw(self, generator: torch.Generator) -> ViewBatch:
         """Draw a step's views: virtual people, seen with the config's detector errors."""
@@ -84,8 +52,7 @@ class LifterModule(L.LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One step on views that only seed, step and process determine."""
         del batch, batch_idx
-        generator = step_generator(self.config.seed, self.global_step, self.global_rank)
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))  # dropout's chance is the step's too
+        generator = self.step_chance()
         with torch.autocast("cpu", enabled=False):  # only the network may round: bodies and cameras stay exact
             views = augmented(self._source(generator), self.config, generator)
             points, _ = points_from_keypoints(views.keypoints_px, views.camera, self.config.model)
@@ -96,33 +63,6 @@ class LifterModule(L.LightningModule):
         logged = {"loss/pose": parts.pose, "loss/depth": parts.depth, "loss": parts.total}
         self.log_dict(logged, batch_size=len(points))
         return parts.total
-
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Step, and move the running average of the weights before any callback can save a checkpoint without it."""
-        super().optimizer_step(*args, **kwargs)
-        if self.averaged is None:
-            return
-        step = self.global_step + 1  # Lightning counts the step only after this hook
-        decay = min(self.config.average_decay, (1 + step) / (10 + step))
-        with torch.no_grad():
-            pairs = zip(self.averaged.parameters(), self.lifter.parameters(), strict=True)
-            for kept, new in pairs:
-                kept.lerp_(new, 1 - decay)
-            for kept, new in zip(self.averaged.buffers(), self.lifter.buffers(), strict=True):
-                kept.copy_(new)
-
-    def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, **_: Any) -> None:
-        """Clip the gradient's norm here: Lightning refuses to beside a fused optimiser, for the sake of float16."""
-        del optimizer
-        if gradient_clip_val:
-            torch.nn.utils.clip_grad_norm_(self.lifter.parameters(), float(gradient_clip_val))
-
-    def on_train_end(self) -> None:
-        """Give every process the first one's batch statistics, as each step does before it begins."""
-        if self.trainer.world_size > 1:
-            for network in filter(None, (self.lifter, self.averaged)):
-                for buffer in network.buffers():
-                    buffer.copy_(self.trainer.strategy.broadcast(buffer))
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Score the lifter on fixed views of held-out people."""
@@ -138,29 +78,6 @@ class LifterModule(L.LightningModule):
             scores = {f"val/{name}": value for name, value in plain_scores(self.scores).items()}
         self.log_dict(scores, batch_size=VALIDATION_VIEWS, rank_zero_only=True)
         self.scores.reset()
-
-    def configure_optimizers(self) -> Any:
-        """Adam with a cosine, or the paper's RMSprop."""
-        parameters = list(self.lifter.parameters())
-        if self.config.optimizer == "adam":
-            optimizer: torch.optim.Optimizer = torch.optim.Adam(parameters, lr=self.config.learning_rate, fused=True)
-        else:
-            optimizer = torch.optim.RMSprop(parameters, lr=self.config.learning_rate, alpha=0.99)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_share(self.config, step))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the configuration, so that a run is only ever resumed as itself."""
-        checkpoint["sightline_config"] = config_to_json(self.config)
-        checkpoint["sightline_circumstances"] = self.circumstances(self.trainer.world_size)
-
-    def train_dataloader(self) -> DataLoader:
-        """Steps without end; `max_steps` ends the run."""
-        return DataLoader(Steps(), batch_size=None)
-
-    def val_dataloader(self) -> DataLoader:
-        """One pass a validation."""
-        return DataLoader(range(1), batch_size=None)  # type: ignore[arg-type]
 
 
 def with_detector_errors(views: ViewBatch, config: LifterConfig, generator: torch.Generator) -> ViewBatch:

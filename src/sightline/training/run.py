@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -15,7 +16,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from sightline.methods.abspose.model import AbsPoseLifter
 from sightline.training.checkpoint import (
     AtomicCheckpointIO,
     LastCheckpoint,
@@ -23,8 +23,10 @@ from sightline.training.checkpoint import (
     clear_unfinished,
     read_checkpoint,
 )
-from sightline.training.config import LifterConfig, config_to_json
+from sightline.training.config import LifterConfig, PartialRunConfig, RunConfig, config_to_json
 from sightline.training.lifter import LifterModule, ViewSource
+from sightline.training.module import RunModule
+from sightline.training.partial import PartialModule
 
 Progress = Callable[[int, int], None] | None
 
@@ -45,9 +47,9 @@ class StepProgress(L.Callback):
 class Trained:
     """What a run leaves behind."""
 
-    lifter: AbsPoseLifter
-    """The trained network, in evaluation mode, on the CPU."""
-    config: LifterConfig
+    lifter: Any
+    """The trained network, in evaluation mode, on the CPU: an `AbsPoseLifter` or a `PartialLifter`."""
+    config: RunConfig
     steps: int
     """Optimiser steps done in all."""
     resumed_from: int
@@ -57,7 +59,7 @@ class Trained:
 
 
 def train_lifter(
-    config: LifterConfig,
+    config: LifterConfig | PartialRunConfig,
     train_joints: Float[Tensor, "frame 17 3"],
     val_joints: Float[Tensor, "val_frame 17 3"] | None = None,
     *,
@@ -86,12 +88,15 @@ def train_lifter(
         folder.mkdir(parents=True, exist_ok=True)
         clear_unfinished(folder)
     with torch.random.fork_rng(devices=[]):
-        module = LifterModule(config, train_joints, val_joints, source)
+        if isinstance(config, PartialRunConfig):
+            module: RunModule[Any] = PartialModule(config, train_joints, val_joints)
+        else:
+            module = LifterModule(config, train_joints, val_joints, source)
         return _fit(module, config, folder, accelerator, devices, progress)
 
 
 def _fit(
-    module: LifterModule, config: LifterConfig, folder: Path | None, accelerator: str, devices: int, progress: Progress
+    module: RunModule[Any], config: RunConfig, folder: Path | None, accelerator: str, devices: int, progress: Progress
 ) -> Trained:
     last = None if folder is None else folder / "last.ckpt"
     resumed = 0
@@ -99,7 +104,7 @@ def _fit(
         checkpoint = read_checkpoint(last, config_to_json(config))
         check_circumstances(last, checkpoint, module.circumstances(devices))
         resumed = int(checkpoint["global_step"])
-    _initialise(module, config)
+    module.start()
     callbacks: list[L.Callback] = [] if last is None else [LastCheckpoint(last, config.checkpoint_every)]
     if progress is not None:
         callbacks.append(StepProgress(progress))
@@ -119,22 +124,13 @@ def _fit(
     )
 
 
-def _initialise(module: LifterModule, config: LifterConfig) -> None:
-    """First weights as a function of the seed alone."""
-    torch.manual_seed(config.seed)
-    fresh = AbsPoseLifter(config.model).state_dict()
-    module.lifter.load_state_dict(fresh)
-    if module.averaged is not None:
-        module.averaged.load_state_dict(fresh)
-
-
 def _trainer(
-    config: LifterConfig,
+    config: RunConfig,
     folder: Path | None,
     accelerator: str,
     devices: int,
     callbacks: list[L.Callback],
-    module: LifterModule,
+    module: RunModule[Any],
 ) -> L.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

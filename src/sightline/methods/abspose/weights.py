@@ -7,11 +7,14 @@ from pathlib import Path
 from sightline.errors import InputError
 from sightline.formats.weights import Passport, find_passport, read_passport, read_weights
 from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
+from sightline.methods.abspose.partial import PartialConfig, PartialLifter
 
 DEFAULT_WEIGHTS = "abspose-mocap"
+PAPER_WEIGHTS = "abspose-mocap"
+"""Weights of the paper's own network, which needs every joint."""
 
 
-def load_abspose(name_or_path: str | Path = DEFAULT_WEIGHTS) -> tuple[AbsPoseLifter, Passport]:
+def load_abspose(name_or_path: str | Path = PAPER_WEIGHTS) -> tuple[AbsPoseLifter, Passport]:
     """Return a trained lifter in evaluation mode on the CPU, and its passport.
 
     Args:
@@ -21,12 +24,24 @@ def load_abspose(name_or_path: str | Path = DEFAULT_WEIGHTS) -> tuple[AbsPoseLif
         UsageError: if there are no such weights.
         InputError: if the files are broken or belong to another method or network.
     """
+    network, passport = load_lifter(name_or_path)
+    if not isinstance(network, AbsPoseLifter):
+        raise InputError(f"{name_or_path}: expected weights of method 'abspose', got '{passport.method}'")
+    return network, passport
+
+
+_KINDS = {"abspose": (AbsPoseLifter, AbsPoseConfig), "abspose-partial": (PartialLifter, PartialConfig)}
+
+
+def load_lifter(name_or_path: str | Path = DEFAULT_WEIGHTS) -> tuple[AbsPoseLifter | PartialLifter, Passport]:
+    """Return a trained lifter of either kind in evaluation mode on the CPU, and its passport; errors as above."""
     path = find_passport(name_or_path)
     passport = read_passport(path)
-    if passport.method != "abspose":
+    if passport.method not in _KINDS:
         raise InputError(f"{path}: expected weights of method 'abspose', got '{passport.method}'")
+    network, config = _KINDS[passport.method]
     try:
-        lifter = AbsPoseLifter(AbsPoseConfig(**passport.model))
+        lifter = network(config(**passport.model))
         lifter.load_state_dict(read_weights(passport, path.parent), strict=True)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

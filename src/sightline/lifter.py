@@ -1,0 +1,325 @@
+"""A trained lifter: 2D keypoints and a camera → absolute 3D poses in metres, frame by frame, in the camera's frame."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sightline import __version__
+from sightline.camera import Camera
+from sightline.errors import UsageError
+from sightline.methods.abspose.decode import RootRule
+from sightline.methods.abspose.engines import Engine, LiftedPeople, PartialEngine, Readied, WholeEngine
+from sightline.methods.abspose.partial import PartialLifter
+from sightline.methods.abspose.weights import DEFAULT_WEIGHTS, load_lifter
+from sightline.nn.device import torch_device
+from sightline.skeleton import Conversion, conversion, get_skeleton
+from sightline.structures import (
+    HEIGHT_RANGE_M,
+    Hypothesis,
+    KeypointFrame,
+    Keypoints,
+    ModelInfo,
+    Person,
+    PersonKeypoints,
+    PoseFrame,
+    Poses,
+    Scale,
+    ScaleBody,
+    ScaleSource,
+    World,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A person who could not be lifted, and why."""
+
+    frame: int
+    id: int | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiftResult:
+    """Poses, and all that a careful user wants to know about how they came about."""
+
+    poses: Poses
+    conversion: Conversion
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def lifted(self) -> int:
+        """Number of people lifted over all frames."""
+        return sum(len(frame.people) for frame in self.poses.frames)
+
+    def skipped_in_words(self) -> str:
+        """Return one sentence about those who could not be lifted; empty where everybody was."""
+        if not self.skipped:
+            return ""
+        total = self.lifted + len(self.skipped)
+        reasons = "; ".join(f"{count} × {reason}" for reason, count in Counter(s.reason for s in self.skipped).items())
+        return f"{len(self.skipped)} of {total} people could not be lifted: {reasons}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One person who can be lifted, in the lifter's own joints."""
+
+    frame: int
+    number: int
+    """Row among all people of the call."""
+    person: PersonKeypoints
+    seen: PersonKeypoints
+    """The person as the detector gave them, in its own joints."""
+
+
+class Lifter:
+    """A trained lifter, loaded once and used for many files or frames.
+
+    Args:
+        weights: name of weights inside the package, or the path of a passport.
+        device: PyTorch device that the network runs on.
+        batch_size: people per pass of the network.
+        root: where the root comes from; "learned" is the network's own, and all that a partial lifter knows.
+        flip: also lift the mirrored pose and average, which costs one more pass and lowers errors a little.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path = DEFAULT_WEIGHTS,
+        *,
+        device: str = "cpu",
+        batch_size: int = 1024,
+        root: RootRule = "learned",
+        flip: bool = True,
+    ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
+        if root not in get_args(RootRule):
+            raise UsageError(f"root: expected one of {', '.join(get_args(RootRule))}, got '{root}'")
+        self.network, self.passport = load_lifter(weights)
+        self.device = torch_device(device)
+        self.batch_size = batch_size
+        if isinstance(self.network, PartialLifter):
+            if root != "learned":
+                raise UsageError(f"root: the weights '{self.passport.name}' know only 'learned', got '{root}'")
+            self.engine: Engine = PartialEngine(self.network, self.device, flip=flip)
+        else:
+            self.engine = WholeEngine(self.network, self.device, root=root, flip=flip)
+        self.skeleton = get_skeleton("h36m17")
+
+    @property
+    def model(self) -> ModelInfo:
+        """Method and weights, as the results tell them."""
+        return ModelInfo(method="abspose", weights=self.passport.name, version=__version__, details=self.engine.details)
+
+    @property
+    def mean_stature_m(self) -> float | None:
+        """The stature (m) that stands in where no height is given; None where the weights learned sizes in metres."""
+        return self.engine.mean_stature_m
+
+    def lift(
+        self,
+        keypoints: Keypoints,
+        camera: Camera,
+        *,
+        height_m: float | None = None,
+        scale_source: ScaleSource = "calibrated_focal",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> LiftResult:
+        """Lift all people of all frames.
+
+        Args:
+            keypoints: 2D poses in any joint set that converts to `h36m17`.
+            camera: the camera that took the pictures; another resolution of the same aspect is scaled.
+            height_m: barefoot stature of everybody whose keypoints do not say their own.
+            scale_source: how the focal length is known; kept in the result.
+            progress: called with the number of people done and of all.
+
+        Raises:
+            ValueError: if the camera's picture has another aspect than the keypoints', or no joint set fits.
+            UsageError: for a stature that no person has, or that these weights cannot use.
+        """
+        self._check_height(height_m)
+        if camera.batch_shape != ():
+            raise ValueError(f"camera: expected one camera, got a batch of {tuple(camera.batch_shape)}")
+        camera = camera.scaled_to(keypoints.image_size)
+        rule = conversion(keypoints.skeleton, self.skeleton)
+        rows, skipped, readied = self._usable(keypoints, camera, rule)
+        people = list(self._people(rows, readied, camera, height_m, progress))
+        skipped += [_unplaced(row) for row, person in zip(rows, people, strict=True) if person is None]
+        rows = [row for row, person in zip(rows, people, strict=True) if person is not None]
+        frames = _frames(keypoints, rows, [person for person in people if person is not None])
+        scale = self._scale([row.person.height_m or height_m for row in rows], scale_source)
+        poses = Poses(
+            skeleton=self.skeleton,
+            camera=camera,
+            scale=scale,
+            model=self.model,
+            frames=frames,
+            fps=keypoints.fps,
+            world=_world(camera),
+        )
+        return LiftResult(poses=poses, conversion=rule, skipped=tuple(sorted(skipped, key=lambda one: one.frame)))
+
+    def _check_height(self, height_m: float | None) -> None:
+        low, high = HEIGHT_RANGE_M
+        if height_m is not None and not low <= height_m <= high:
+            raise UsageError(f"height_m: expected a stature of {low} to {high} m, got {height_m}")
+        if height_m is not None and self.mean_stature_m is None:
+            raise UsageError(
+                f"height_m: the weights '{self.passport.name}' cannot use it, they learned body size itself"
+            )
+
+    def _scale(self, heights: list[float | None], source: ScaleSource) -> Scale:
+        """How the scale was fixed; weights that learned lengths in metres have no use for the people's heights."""
+        mean = self.mean_stature_m
+        if mean is not None:
+            body = _body_source(heights)
+            note = None if body == "given_height" else f"where no height is given, a stature of {mean:.2f} m stands in"
+            return Scale(source=source, body=body, note=note)
+        given = any(height is not None for height in heights)
+        return Scale(
+            source=source, body="learned", note="given heights cannot be used by these weights" if given else None
+        )
+
+    def _usable(
+        self, keypoints: Keypoints, camera: Camera, rule: Conversion
+    ) -> tuple[list[_Row], list[Skipped], Readied | None]:
+        """Convert everybody to the lifter's joints; set those aside whom the engine cannot lift."""
+        seen = list(keypoints.people())
+        if not seen:
+            return [], [], None
+        people = [person for _, person in seen]
+        readied = self.engine.ready(people, keypoints.skeleton, camera)
+        points, confidence = rule.apply(
+            np.stack([person.keypoints_px for person in people]), np.stack([person.confidence for person in people])
+        )
+        assert confidence is not None  # it was given
+        rows: list[_Row] = []
+        skipped: list[Skipped] = []
+        for number, ((frame, person), reason) in enumerate(zip(seen, readied.reasons, strict=True)):
+            if reason is not None:
+                skipped.append(Skipped(frame=frame.index, id=person.id, reason=reason))
+                continue
+            converted = replace(person, keypoints_px=points[number], confidence=confidence[number])
+            rows.append(_Row(frame=frame.index, number=number, person=converted, seen=person))
+        return rows, skipped, readied
+
+    def _people(
+        self,
+        rows: list[_Row],
+        readied: Readied | None,
+        camera: Camera,
+        height_m: float | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> Iterator[Person | None]:
+        """Lift row by row, in order; None for whom no place in front of the camera was found."""
+        for start in range(0, len(rows), self.batch_size):
+            part = rows[start : start + self.batch_size]
+            heights = [np.nan if (h := row.person.height_m or height_m) is None else h for row in part]
+            assert readied is not None  # there are rows
+            lifted = self.engine.lift(
+                readied, [row.number for row in part], camera, torch.tensor(heights, dtype=torch.float64)
+            )
+            for number, row in enumerate(part):
+                placed = np.isfinite(lifted.joints_cam[number]).all() and lifted.joints_cam[number, 0, 2] > 0
+                yield _person(row, lifted, number, camera) if placed else None
+            if progress is not None:
+                progress(start + len(part), len(rows))
+
+    def lift_array(
+        self,
+        keypoints_px: Float[Tensor, "batch joint 2"],
+        camera: Camera,
+        stature_m: Float[Tensor, " batch"] | None = None,
+    ) -> Float[Tensor, "batch joint 3"]:
+        """Lift `h36m17` keypoints (px, corner origin); metres, the camera's frame.
+
+        The inner loop of `lift`, without structures: for those who stream. Statures are NaN or None where unknown.
+        """
+        return self.engine.lift_array(keypoints_px, camera, stature_m)
+
+
+def _unplaced(row: _Row) -> Skipped:
+    return Skipped(frame=row.frame, id=row.person.id, reason="no place in front of the camera fits such keypoints")
+
+
+_RIVAL_SHARE, _RIVAL_APART_M = 0.15, 0.06
+"""A competing pose is told where it is so likely, and its joints so far from the pose that was chosen in the mean."""
+
+
+def _person(row: _Row, lifted: LiftedPeople, number: int, camera: Camera) -> Person:
+    joints_cam = lifted.joints_cam[number]
+    seen = row.seen.keypoints_px[np.isfinite(row.seen.keypoints_px).all(-1)]
+    return Person(
+        id=row.person.id,
+        score=float(row.person.confidence.mean()),
+        joints_cam_m=joints_cam,
+        root_depth_canonical=_canonical(joints_cam, camera),
+        box_px=np.concatenate([seen.min(0), seen.max(0)]),
+        keypoints_px=row.person.keypoints_px,
+        confidence=row.person.confidence,
+        sigma_m=None if lifted.sigma_m is None else lifted.sigma_m[number],
+        hypotheses=_rivals(lifted, number, camera),
+    )
+
+
+def _canonical(joints_cam: Float[np.ndarray, "joint 3"], camera: Camera) -> float | None:
+    focal = camera.canonical_focal_px
+    return None if focal is None else float(joints_cam[0, 2] / float(focal))
+
+
+def _rivals(lifted: LiftedPeople, number: int, camera: Camera) -> tuple[Hypothesis, ...] | None:
+    """Other poses that the picture may show as well, the likeliest first; None where there is no doubt."""
+    if lifted.others_cam is None or lifted.shares is None:
+        return None
+    others, shares = lifted.others_cam[number], lifted.shares[number]
+    apart = np.linalg.norm(others - lifted.joints_cam[number], axis=-1).mean(-1)
+    told = [
+        Hypothesis(
+            score=float(shares[row]), joints_cam_m=others[row], root_depth_canonical=_canonical(others[row], camera)
+        )
+        for row in np.argsort(-shares, kind="stable")
+        if shares[row] >= _RIVAL_SHARE and apart[row] >= _RIVAL_APART_M and np.isfinite(others[row]).all()
+    ]
+    return tuple(told) or None
+
+
+def _frames(keypoints: Keypoints, rows: list[_Row], people: list[Person]) -> tuple[PoseFrame, ...]:
+    by_frame: dict[int, list[Person]] = {}
+    for row, person in zip(rows, people, strict=True):
+        by_frame.setdefault(row.frame, []).append(person)
+
+    def time_s(frame: KeypointFrame) -> float | None:
+        return None if keypoints.fps is None else frame.index / keypoints.fps
+
+    return tuple(
+        PoseFrame(index=frame.index, time_s=time_s(frame), people=tuple(by_frame.get(frame.index, ())))
+        for frame in keypoints.frames
+    )
+
+
+def _body_source(heights: list[float | None]) -> ScaleBody:
+    given = sum(height is not None for height in heights)
+    if given == 0:
+        return "learned"
+    return "given_height" if given == len(heights) else "mixed"
+
+
+def _world(camera: Camera) -> World | None:
+    """Gravity and floor of a camera that knows its world, which has z up and its floor at z = 0."""
+    if camera.rotation is None or camera.translation_m is None:
+        return None
+    up_cam = camera.rotation[:, 2].double().numpy()
+    height = -float(up_cam @ camera.translation_m.double().numpy())
+    return World(up_cam=up_cam, floor_cam=np.append(up_cam, height))

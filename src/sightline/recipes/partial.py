@@ -1,0 +1,85 @@
+"""Runs that train the partial lifter: what detectors see, bodies of a population, cameras held anyhow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sightline.data.detected import DetectionConfig
+from sightline.data.virtual import CameraConfig, PeopleConfig
+from sightline.methods.abspose.partial import PartialConfig
+from sightline.training.config import PartialRunConfig
+
+DETECTORS = (
+    ("h36m17", 0.35),
+    ("coco17", 0.20),
+    ("mediapipe33", 0.20),
+    ("openpose25", 0.10),
+    ("halpe26", 0.10),
+    ("mpii16", 0.05),
+)
+"""Joint sets, and how often training meets each."""
+
+
+def abspose_street() -> PartialRunConfig:
+    """The shipped lifter: real detectors, real bodies, any camera. Half an hour of one core."""
+    return PartialRunConfig(
+        name="abspose-street",
+        model=PartialConfig(mean_stature_m=1.67),
+        people=PeopleConfig(
+            population_share=0.6,
+            recombined_share=0.5,
+            turn_std=0.08,
+            swing_share=0.3,
+            swing_std=0.25,
+            procedural_share=0.1,
+            tilt_std=0.1,
+            tumbled_share=0.03,
+            check=True,
+        ),
+        cameras=CameraConfig(
+            focal_px=(600.0, 2200.0),
+            depth_m=(1.5, 10.0),
+            depth_uniform_in="log",
+            pitch=(-0.3, 0.6),
+            pitch_std=0.1,
+            roll_std=0.08,
+            rolled_share=0.3,
+            cut_share=0.2,
+            overflow_share=0.05,
+        ),
+        detections=DetectionConfig(
+            joint_sets=DETECTORS,
+            clean_share=0.35,
+            noise_px=(0.4, 5.0),
+            swapped_share=0.03,
+            missing_share=0.4,
+            cut_share=0.15,
+            up_share=0.4,
+        ),
+        steps=30_000,
+        finish_steps=4_000,
+        warmup_steps=500,
+        average_decay=0.999,
+        clip_norm=1.0,
+        validate_every=5000,
+        checkpoint_every=1000,
+    )
+
+
+def street_smoke() -> PartialRunConfig:
+    """A few seconds: shows that everything runs."""
+    street = abspose_street()
+    return replace(
+        street,
+        name="street-smoke",
+        model=replace(street.model, width=64),
+        steps=60,
+        finish_steps=0,
+        batch_size=64,
+        warmup_steps=5,
+        checkpoint_every=20,
+        validate_every=30,
+    )
+
+
+RECIPES = {"abspose-street": abspose_street, "street-smoke": street_smoke}
