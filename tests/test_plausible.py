@@ -299,6 +299,18 @@ def test_parallel_limbs_have_a_distance() -> None:
     assert_close(float(shins), 2 * HIPS[0] * internals._ADULT_M / (sum(LEG) + trunk_m), rtol=1e-3, atol=0.0)
 
 
+def test_arms_hang_beside_narrow_shoulders_too() -> None:
+    """Some skeletons of motion capture have shoulders 0.23 m apart; elbows as near to a broad chest are inside it."""
+    narrow = person(arms=((0.23, 0.02, 0.88), REAR))
+    broad = narrow.clone()
+    for name in UPPER[:6]:
+        narrow[H36M.index(name), 0] *= 0.63
+    for name in ("LElbow", "LWrist", "RElbow", "RWrist"):
+        broad[H36M.index(name)] = narrow[H36M.index(name)]
+    assert plausible(narrow[None])
+    assert self_intersecting(broad[None])
+
+
 def test_a_knee_and_an_elbow_have_a_little_slack() -> None:
     """Limbs are bent the wrong way by a rising angle: straight ones pass; the line lies between 10 and 25 degrees."""
     for limb in ("knee", "elbow"):

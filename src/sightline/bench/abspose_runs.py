@@ -87,10 +87,7 @@ def detected_pool(joints: Float[Tensor, "frame 17 3"], count: int, config: Lifte
 
     def source(generator: torch.Generator) -> ViewBatch:
         rows = torch.randint(count, (config.batch_size,), generator=generator)
-        return ViewBatch(
-            pool.joints_cam[rows], pool.keypoints_px[rows], pool.camera[rows],
-            pool.stature_m[rows], pool.visible[rows], pool.frame[rows],
-        )  # fmt: skip
+        return ViewBatch(*(value[rows] for value in pool))
 
     return source
 

@@ -74,8 +74,9 @@ capture's (0.23 m) is nearer to the spine. And the adult's distance between shou
 # Joint limits, one for every way a body can turn: the ranges of motion of the American Academy of Orthopaedic Surgeons
 # (Joint Motion, 1965: hip 120 degrees of flexion, 30 extension, 30 adduction; shoulder 60 extension, 135 horizontal
 # adduction; elbow 150, knee 135) and, where it gives more, of Kapandji (The Physiology of the Joints: 160 for a knee or
-# elbow folded by another hand, 145 for the hip, 80 to 90 for the turn of the head). They are 10 to 20 degrees wider
-# here, since joint centres are estimates and the frames of pelvis and chest follow the spine.
+# elbow folded by another hand, 145 for the hip, 80 to 90 for the turn of the head). Most are 10 to 20 degrees wider
+# here, since joint centres are estimates and the frames of pelvis and chest follow the spine; where the sources count
+# otherwise (bends of the spine's halves, sums), the limit lies just outside what motion capture does.
 _FLEXION_COS = math.cos(math.radians(160))
 _SLACK = math.sin(math.radians(10))
 """How far a straight knee or elbow may bend the wrong way."""
