@@ -87,7 +87,7 @@ def detected_pool(joints: Float[Tensor, "frame 17 3"], count: int, config: Lifte
 
     def source(generator: torch.Generator) -> ViewBatch:
         rows = torch.randint(count, (config.batch_size,), generator=generator)
-        return ViewBatch(*(value[rows] for value in pool))
+        return ViewBatch._make(value[rows] for value in pool)
 
     return source
 
