@@ -19,6 +19,7 @@ from sightline.cli import main
 from sightline.errors import InputError, UsageError
 from sightline.formats.weights import write_weights
 from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
+from sightline.methods.abspose.weights import DEFAULT_WEIGHTS
 from sightline.training.config import config_to_json
 
 META = {"command", "commit", "seconds", "hardware", "versions", "date", "seeds"}
@@ -188,7 +189,7 @@ def test_the_quick_bench_of_speed_prints_the_contracts_json(
     facts = dict.fromkeys(("licence", "trained_on", "command", "date", "version"), "") | {"recipe": {}, "expected": {}}
     write_weights(
         AbsPoseLifter(config).state_dict(), tmp_path,
-        name="abspose-mocap", method="abspose", model=config_to_json(config), **facts,
+        name=DEFAULT_WEIGHTS, method="abspose", model=config_to_json(config), **facts,
     )  # fmt: skip
     monkeypatch.setattr(weights_file, "shipped_weights", lambda: tmp_path)
     monkeypatch.setattr(lift_file, "_timed", lambda call, repeats: timed_once(call))
@@ -207,4 +208,4 @@ def test_the_quick_bench_of_speed_prints_the_contracts_json(
     assert len(speeds) == len(report["rows"]) >= 8
     assert min(speeds) > 0
     assert torch.get_num_threads() == threads
-    assert {path.name for path in tmp_path.iterdir()} == {"abspose-mocap.json", "abspose-mocap.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {f"{DEFAULT_WEIGHTS}.json", f"{DEFAULT_WEIGHTS}.safetensors"}

@@ -57,6 +57,7 @@ def world_joints() -> np.ndarray:
 
 
 def keypoints_in(camera: Camera, noise_px: float = 0.0) -> Keypoints:
+    """Photos: no pose follows from the one before."""
     joints_cam = camera.world_to_camera(torch.from_numpy(world_joints()).flatten(0, 2))
     points = camera.project(joints_cam)[0].numpy().reshape(FRAMES, 2, 17, 2)
     points = points + noise_px * np.random.default_rng(0).normal(size=points.shape)
@@ -69,7 +70,7 @@ def keypoints_in(camera: Camera, noise_px: float = 0.0) -> Keypoints:
         )
         for index, rows in enumerate(points)
     )
-    return Keypoints(skeleton=H36M, image_size=SIZE, fps=10.0, frames=frames)
+    return Keypoints(skeleton=H36M, image_size=SIZE, frames=frames)
 
 
 @pytest.fixture

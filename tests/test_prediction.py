@@ -18,7 +18,7 @@ from sightline.camera import Camera
 from sightline.errors import InputError, UsageError
 from sightline.formats.camera import write_camera
 from sightline.formats.keypoints import write_keypoints
-from sightline.pipeline import Lifter
+from sightline.pipeline import Lifter, Smoothing
 from sightline.prediction import predict_source
 from sightline.prediction.cameras import ASSUMED_35MM, CameraFinder
 from sightline.prediction.looks import look_for
@@ -297,17 +297,22 @@ def held(refs: list[weakref.ref]) -> Iterator[object]:
     return (value for value in (ref() for ref in refs) if value is not None)
 
 
-def test_neither_pictures_nor_poses_pile_up(weights: Path, tmp_path: Path) -> None:
-    source, predictor = Watched(60), Predictor(Lifter(weights), batch_size=4)
+@pytest.mark.parametrize(
+    ("smoothing", "frames", "at_most"), [("off", 60, 20), ("online", 60, 20), ("offline", 400, 300)]
+)
+def test_neither_pictures_nor_poses_pile_up(
+    weights: Path, tmp_path: Path, smoothing: Smoothing, frames: int, at_most: int
+) -> None:
+    source, predictor = Watched(frames), Predictor(Lifter(weights), batch_size=4, smoothing=smoothing)
     look, poses, most = look_for(source, detector=Staged(lambda _: walkers(0))), [], 0
     with Outputs(Paths(poses=tmp_path / "poses.json"), predictor.lifter, H36M, 25.0) as outputs:
         for one in predictor.predict(source, look, CameraFinder(focal_px=60.0)):
             outputs.write(one)
             poses += [weakref.ref(person) for person in one.frame.people]
             most = max(most, len(list(held(poses))))
-    assert outputs.tally.people == 120
+    assert outputs.tally.people == 2 * frames
     assert source.most <= 8, "pictures of two batches at most"
-    assert most <= 20, "people of this batch, and those whom the tracker knows"
+    assert most <= at_most, "people of this batch, those whom the tracker knows, and six seconds of future"
 
 
 def test_a_long_record_keeps_its_median() -> None:

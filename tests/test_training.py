@@ -15,6 +15,7 @@ from torch.testing import assert_close
 import sightline.training.lifter as lifter_file
 import sightline.training.run as run_file
 from sightline.data.virtual import CameraConfig, ViewBatch, sample_views, step_generator
+from sightline.errors import UsageError
 from sightline.methods.abspose.decode import points_from_keypoints, truth_for
 from sightline.methods.abspose.loss import abspose_loss
 from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
@@ -374,3 +375,22 @@ def test_a_given_stature_scales_what_is_in_statures_and_nothing_else() -> None:
     known = AbsPoseLifter(AbsPoseConfig(width=16, coordinates="rays", unit="stature")).eval()
     with_height, without = (lift_views(known, batch, give_stature=given) for given in (True, False))
     assert_close(with_height, without * (batch.stature_m / known.config.mean_stature_m)[:, None, None])
+
+
+# ---- from given weights
+
+
+def test_a_run_starts_from_given_weights_and_says_so(tmp_path: Path) -> None:
+    first = AbsPoseLifter(tiny().model)
+    config = tiny(steps=1, learning_rate=1e-9, warmup_steps=0, start_from="some weights")
+    trained = train_lifter(config, people(), first=first)
+    for name, value in trained.lifter.state_dict().items():
+        if value.is_floating_point() and "running" not in name:
+            torch.testing.assert_close(value, first.state_dict()[name], atol=1e-6, rtol=1e-4)
+    assert config_to_json(config)["start_from"] == "some weights"
+
+
+def test_weights_of_another_network_are_no_start() -> None:
+    config = tiny(start_from="wide")
+    with pytest.raises(UsageError, match="wide: expected weights of the network that this recipe trains"):
+        train_lifter(config, people(), first=AbsPoseLifter(replace(tiny().model, width=48)))

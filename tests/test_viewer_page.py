@@ -160,11 +160,14 @@ def test_an_interrupted_page_keeps_the_old_one(tmp_path: Path, monkeypatch: pyte
 
 STUB = """
 const calls = {}, texts = [], loops = [], nodes = {};
-const pen = new Proxy({}, { get: (o, k) => k === "measureText" ? (t) => ({ width: 8 * t.length })
+const pen = new Proxy({}, { get: (o, k) => k === "canvas" ? node("scene")
+  : k === "measureText" ? (t) => ({ width: 8 * t.length })
   : k in o ? o[k] : (...a) => { calls[k] = (calls[k] || 0) + 1; if (k === "fillText") texts.push(a[0]);
     for (const v of a) if (typeof v === "number" && !Number.isFinite(v)) throw new Error(`${k}(${a})`); } });
 const node = (id) => nodes[id] ||= { id, style: {}, dataset: {}, classList: { toggle() {} }, children: [], value: "1",
   clientWidth: 640, clientHeight: 400, getContext: () => pen, setPointerCapture() {},
+  getBoundingClientRect: () => ({ left: 0, top: 0, width: 640, height: 30 }),
+  get parentElement() { return { children: [node("a title")] }; },
   append(...c) { this.children.push(...c); },
   replaceChildren(...c) { this.children = c; }, listeners: {}, addEventListener(n, f) { this.listeners[n] = f; } };
 let made = 0;
@@ -231,10 +234,18 @@ def test_the_scripts_run_and_say_the_distances(tmp_path: Path, name: str) -> Non
         if np.isnan(root).any():
             assert shown == "no 3D"
         else:
-            assert abs(float(shown.removesuffix(" m")) - np.linalg.norm(root)) < 0.006
-            assert result["texts"].count(shown) == 2  # in the 3D view and in the top view
+            distance = shown.split(" ")[0]
+            assert abs(float(distance) - np.linalg.norm(root)) < 0.006
+            assert result["texts"].count(f"{distance} m") == 1  # in the 3D view
+            assert result["texts"].count(shown) == 1  # in the top view, with what is stated of it
     assert result["calls"]["stroke"] > 100
-    assert ("drawImage" in result["calls"]) == (background is not None)
+
+
+def test_the_picture_is_shown_where_there_is_one(tmp_path: Path) -> None:
+    plain = poses([replace(one, sigma_m=None) for one in SCENES["two"].frames[0].people])
+    background = np.zeros((108, 192, 3), np.uint8)
+    assert "drawImage" in run_page(written(plain, tmp_path, background_png=background))["calls"]
+    assert "drawImage" not in run_page(written(plain, tmp_path))["calls"]
 
 
 def test_playing_moves_at_the_films_rate(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from sightline.errors import UsageError
 from sightline.methods.abspose.decode import RootRule
 from sightline.methods.abspose.engines import Engine, LiftedPeople, PartialEngine, Readied, WholeEngine
 from sightline.methods.abspose.partial import PartialLifter
-from sightline.methods.abspose.weights import DEFAULT_WEIGHTS, load_lifter
+from sightline.methods.abspose.weights import DEFAULT_WEIGHTS, load_lifter, partner_of
 from sightline.nn.device import torch_device
 from sightline.skeleton import Conversion, conversion, get_skeleton
 from sightline.structures import (
@@ -112,7 +112,8 @@ class Lifter:
         if isinstance(self.network, PartialLifter):
             if root != "learned":
                 raise UsageError(f"root: the weights '{self.passport.name}' know only 'learned', got '{root}'")
-            self.engine: Engine = PartialEngine(self.network, self.device, flip=flip)
+            partner = partner_of(self.network, weights)
+            self.engine: Engine = PartialEngine(self.network, self.device, flip=flip, exact=partner)
         else:
             self.engine = WholeEngine(self.network, self.device, root=root, flip=flip)
         self.skeleton = get_skeleton("h36m17")

@@ -28,6 +28,7 @@ Truth = str | Path | Poses | WorldPoses | PoseRows
 
 _PLAIN: Final[Mapping[str, tuple[str, int]]] = {  # name: (kinds of NumPy type, axes)
     "joints_cam_m": ("f", 3),
+    "sigma_m": ("f", 3),
     "frame_index": ("iu", 1),
     "person_id": ("iu", 1),
     "action": ("U", 1),
@@ -140,9 +141,19 @@ def _rows(value: Poses | PoseRows) -> PoseRows:
             person_id=stacked.person_id,
             annotated_frames=np.array([frame.index for frame in value.frames], dtype=np.int64),
             fps=value.fps,
+            sigma_m=_sigma_of(value),
         )
     except ValueError as error:
         raise InputError(f"poses: {error}") from error
+
+
+def _sigma_of(poses: Poses) -> np.ndarray | None:
+    """The stated half-widths of all people (m), NaN for those who have none; None where nobody has any."""
+    sigma = [person.sigma_m for _, person in poses.people()]
+    if all(each is None for each in sigma):
+        return None
+    missing = np.full((len(poses.skeleton), 3), np.nan)
+    return np.array([missing if each is None else each for each in sigma], dtype=np.float64)
 
 
 def _rows_from_plain(arrays: Mapping[str, np.ndarray], where: str) -> PoseRows:
@@ -154,7 +165,9 @@ def _rows_from_plain(arrays: Mapping[str, np.ndarray], where: str) -> PoseRows:
             raise InputError(
                 f"{where}: {name}: expected {wanted} on {axes} axes, got {array.dtype} of shape {array.shape}"
             )
-    joints = arrays["joints_cam_m"].astype(np.float64)
+    joints, sigma = arrays["joints_cam_m"].astype(np.float64), arrays.get("sigma_m")
+    if sigma is not None:
+        sigma = np.where(np.isfinite(sigma).all(-1, keepdims=True), sigma.astype(np.float64), np.nan)
     if "skeleton" not in arrays and joints.shape[1] != 17:
         raise InputError(f'{where}: expected the array skeleton (a name such as "coco17") for {joints.shape[1]} joints')
     whole = {name: arrays[name].astype(np.int64) for name in ("frame_index", "person_id") if name in arrays}
@@ -164,6 +177,7 @@ def _rows_from_plain(arrays: Mapping[str, np.ndarray], where: str) -> PoseRows:
             joints_cam_m=np.where(np.isfinite(joints).all(-1, keepdims=True), joints, np.nan),
             action=tuple(arrays["action"].tolist()) if "action" in arrays else None,
             fps=float(arrays["fps"]) if "fps" in arrays else None,
+            sigma_m=sigma,
             **whole,
         )
     except ValueError as error:
@@ -218,7 +232,12 @@ def _cameras(prediction: Poses | PoseRows, camera: Camera | None, where: str) ->
 def _converted(rows: PoseRows, protocol: Protocol) -> tuple[PoseRows, Conversion]:
     """Rows in the protocol's skeleton, and how its joints follow from their own."""
     rule = conversion(rows.skeleton, protocol.joint_set)
-    return replace(rows, skeleton=rule.target, joints_cam_m=rule.apply(rows.joints_cam_m)[0]), rule
+    joints, sigma = rule.apply(rows.joints_cam_m)[0], rows.sigma_m
+    if sigma is not None:
+        # What is stated of joints is stated of those that are taken over as they are; nothing is of those derived.
+        taken = (np.abs(rule.weights) > 0).sum(1) == 1
+        sigma = np.where(taken[:, None], sigma[:, np.abs(rule.weights).argmax(1)], np.nan)
+    return replace(rows, skeleton=rule.target, joints_cam_m=joints, sigma_m=sigma), rule
 
 
 def _common_fps(prediction: PoseRows, truth: PoseRows, fps: float | None) -> float | None:

@@ -20,7 +20,9 @@ from jaxtyping import Float, Int
 from sightline.camera import Camera
 from sightline.skeleton import Conversion, Skeleton, conversion
 
-ScaleSource = Literal["calibrated_focal", "given_focal", "exif_focal", "assumed_fov", "assumed_focal", "mixed"]
+ScaleSource = Literal[
+    "calibrated_focal", "given_focal", "exif_focal", "estimated_focal", "assumed_fov", "assumed_focal", "mixed"
+]
 ScaleBody = Literal["learned", "given_height", "on_floor", "mixed"]
 
 HEIGHT_RANGE_M: Final = (0.4, 2.6)  # barefoot statures that are believed

@@ -97,12 +97,34 @@ def run_one(
 ) -> dict[str, Any]:
     """Train one run and score it; a run that the cache holds with the same configuration is not repeated."""
     config = config_to_json(run.config, only_changed=True)
-    data = None if library is None else hashlib.sha256(library.read_bytes()).hexdigest()[:16]
-    key = json.dumps([config, run.detected_pool, views, _tests_json(run, tests), data], sort_keys=True)
-    digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    kept = None if cache is None else cache / f"{run.variant}-{run.config.seed}-{digest}.json"
+    key = [config, run.detected_pool, views, _tests_json(run, tests), digest_of(library)]
+    return kept_or_measured(
+        cache, f"{run.variant}-{run.config.seed}", key, lambda: _trained_and_scored(run, tests, library, views)
+    )
+
+
+def digest_of(path: Path | None) -> str | None:
+    """Return what tells a file's content from another's, or None where there is no file."""
+    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def kept_or_measured(
+    cache: Path | None, name: str, key: Sequence[Any], measure: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what an earlier call kept under this name and key, with `from_cache`, or measure and keep it."""
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+    kept = None if cache is None else cache / f"{name}-{digest}.json"
     if kept is not None and kept.exists():
         return json.loads(kept.read_text(encoding="utf-8")) | {"from_cache": True}
+    result = measure()
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(kept) as temporary:
+            temporary.write_text(json.dumps(result), encoding="utf-8")
+    return result
+
+
+def _trained_and_scored(run: Run, tests: Mapping[str, TestViews], library: Path | None, views: int) -> dict[str, Any]:
     began = time.perf_counter()
     torch.set_num_threads(run.config.threads)
     splits = read_splits(library)
@@ -114,10 +136,6 @@ def run_one(
     result = {"variant": run.variant, "seed": run.config.seed, "seconds": seconds, "scores": scores}
     if "clean" in run.tests:
         result["figure6"] = _figure6(trained.lifter, test, tests["clean"])
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(kept) as temporary:
-            temporary.write_text(json.dumps(result), encoding="utf-8")
     return result
 
 
@@ -132,15 +150,27 @@ def run_all(
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train and score every run, `jobs` at a time, each on one thread."""
+    calls = [(run, tests, library, views, cache) for run in runs]
+    return in_processes(run_one, calls, jobs=jobs, progress=progress)
+
+
+def in_processes(
+    work: Callable[..., dict[str, Any]],
+    calls: Sequence[tuple[Any, ...]],
+    *,
+    jobs: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Call `work` with each of these arguments, `jobs` at a time, each in a process with one thread."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as pool:
-        waiting = [pool.submit(run_one, run, tests, library, views, cache) for run in runs]
+        waiting = [pool.submit(work, *arguments) for arguments in calls]
         try:
             for count, future in enumerate(as_completed(waiting), start=1):
                 future.result()
                 if progress is not None:
-                    progress(count, len(runs))
+                    progress(count, len(calls))
         except BrokenProcessPool as error:
             raise InputError("a training process was killed, perhaps for want of memory; try fewer --jobs") from error
         finally:

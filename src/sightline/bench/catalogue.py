@@ -41,14 +41,7 @@ def _abspose(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.abspose import bench_abspose
     from sightline.bench.abspose_figures import draw_figures
 
-    library = settings.library
-    if library is None and not settings.quick:
-        library = DEFAULT_LIBRARY
-        if not library.exists():
-            raise UsageError(
-                "--library: this benchmark needs motion capture; "
-                f"make it with `sightline prepare mocap FOLDER -o {library}`"
-            )
+    library = _motion(settings)
     measured, drawn = bench_abspose(
         library,
         quick=settings.quick,
@@ -60,6 +53,19 @@ def _abspose(settings: Settings, progress: Progress) -> Measured:
     if settings.figures is not None:
         draw_figures(drawn, settings.figures)
     return measured
+
+
+def _motion(settings: Settings) -> Path | None:
+    """The motion library; None for a quick run that was not given one."""
+    library = settings.library
+    if library is None and not settings.quick:
+        library = DEFAULT_LIBRARY
+        if not library.exists():
+            raise UsageError(
+                "--library: this benchmark needs motion capture; "
+                f"make it with `sightline prepare mocap FOLDER -o {library}`"
+            )
+    return library
 
 
 def _lift(settings: Settings, progress: Progress) -> Measured:
@@ -84,9 +90,31 @@ def _predict(settings: Settings, progress: Progress) -> Measured:
     return bench_predict(settings.film, quick=settings.quick, progress=progress)
 
 
+def _widening(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.widening import bench_widening
+
+    return bench_widening(
+        _motion(settings),
+        settings.views,
+        quick=settings.quick,
+        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        jobs=settings.jobs,
+        cache=settings.cache,
+        progress=progress,
+    )
+
+
+def _track(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.track import bench_track
+
+    return bench_track(quick=settings.quick, progress=progress)
+
+
 BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "abspose": (_abspose, "AbsPoseLifter's tables 1, 2, 3 and 5, its error model and figures, on held-out people"),
     "real": (_real, "single views of a real, calibrated scene against what all its views triangulate"),
     "predict": (_predict, "speed and memory from a film to poses, with MediaPipe"),
+    "track": (_track, "ids of people who cross each other's way: how well they last, and how fast they are found"),
+    "widening": (_widening, "what each widening of the training data buys, on held-out people and on a real scene"),
     "lift": (_lift, "speed of the lifter, of the whole lift path and of virtual views"),
 }

@@ -16,7 +16,7 @@ from sightline.detect.boxes import Box
 from sightline.errors import InputError
 from sightline.formats.camera import read_cameras
 from sightline.formats.keypoints import read_keypoints
-from sightline.pipeline import Lifter
+from sightline.pipeline import Lifter, Smoothing, lift_film
 from sightline.prediction import predict_source
 from sightline.prediction.cameras import CameraFinder
 from sightline.prediction.looks import look_for
@@ -32,14 +32,16 @@ from sightline.world import WorldPoses
 PROTOCOL = "limbs12"
 MIN_VIEWS = 3
 DETECTOR = "mediapipe"
+ALONE = "keypoints, each frame alone"
 MARGIN = 0.15
 
 
 def bench_real(folder: Path, *, progress: Callable[[int, int], None] | None = None) -> Measured:
     """Predict every view of a folder and score it per person against the triangulated world poses.
 
-    Each view comes twice: from its keypoint file, and, where there is a film of that name and MediaPipe is installed,
-    from the film, with boxes drawn in its first frame around the people of the keypoint file. Each in three sizes:
+    Each view comes three times: from its keypoint file without and with the use of time, and, where there is a film of
+    that name and MediaPipe is installed, from the film, with boxes drawn in its first frame around the people of the
+    keypoint file. Each in three sizes:
     learned, by the heights that the truth's bones tell, and by the feet on the floor.
 
     Args:
@@ -50,11 +52,11 @@ def bench_real(folder: Path, *, progress: Callable[[int, int], None] | None = No
     Raises:
         InputError: if the folder does not hold that.
     """
-    names, cameras, views = _scene(folder)
+    names, cameras, views = read_scene(folder)
     world = triangulate_keypoints(views, [cameras[name] for name in names], skeleton="h36m17", min_views=MIN_VIEWS)
     heights, lifter = _statures(world), Lifter()
     films = importlib.util.find_spec(DETECTOR) is not None and all((folder / f"{name}.mp4").exists() for name in names)
-    kinds = ("keypoints", "film") if films else ("keypoints",)
+    kinds = (ALONE, "keypoints", "film") if films else (ALONE, "keypoints")
     rows: list[Row] = []
     done = 0
     for name, view in zip(names, views, strict=True):
@@ -66,7 +68,7 @@ def bench_real(folder: Path, *, progress: Callable[[int, int], None] | None = No
                     poses = _from_film(folder / f"{name}.mp4", boxes, predictor, cameras[name])
                 else:
                     told = _with_heights(view, heights if size == "given" else {})
-                    poses = _from_keypoints(told, predictor, cameras[name])
+                    poses = _from_keypoints(told, predictor, cameras[name], "off" if kind == ALONE else "offline")
                 rows += _scored(poses, world, {"view": name, "from": kind, "height": size})
                 done += 1
                 if progress is not None:
@@ -76,8 +78,12 @@ def bench_real(folder: Path, *, progress: Callable[[int, int], None] | None = No
     return Measured(rows=rows, notes=(note, f"heights given, by the triangulated bones: {told}"))
 
 
-def _scene(folder: Path) -> tuple[list[str], dict[str, Camera], list[Keypoints]]:
-    """The names of the views, the cameras by name, and the keypoints of each view."""
+def read_scene(folder: Path) -> tuple[list[str], dict[str, Camera], list[Keypoints]]:
+    """Return the names of the views, the cameras by name, and the keypoints of each view.
+
+    Raises:
+        InputError: if the folder does not hold what `bench_real` needs.
+    """
     calibrations = sorted(folder.glob("*.qca.txt"))
     paths = sorted(folder.glob("*.keypoints.json"))
     if len(calibrations) != 1 or len(paths) < 2:
@@ -99,8 +105,8 @@ def _from_film(film: Path, boxes: list[Box], predictor: Predictor, camera: Camer
     return _predicted(source, look, predictor, camera)
 
 
-def _from_keypoints(keypoints: Keypoints, predictor: Predictor, camera: Camera) -> Poses:
-    poses = predictor.lifter.lift(keypoints, camera).poses
+def _from_keypoints(keypoints: Keypoints, predictor: Predictor, camera: Camera, smoothing: Smoothing) -> Poses:
+    poses = lift_film(predictor.lifter, keypoints, camera, smoothing=smoothing).poses
     if not predictor.on_floor or poses.world is None:
         return poses
     sizes, ground = FloorSizes.of(poses.skeleton), poses.world

@@ -18,12 +18,14 @@ class Bench:
     """Measure claims and speed again, and write rows and claims as JSON; without a name, list the benchmarks."""
 
     name: Annotated[Positional[str], arg(metavar="NAME")] = ""
-    """Benchmark: abspose (the paper's tables), lift and predict (speed), or real (a calibrated scene in several
-    views)."""
+    """Benchmark: abspose (the paper's tables), lift and predict (speed), real (a calibrated scene in several views),
+    widening (what each widening of the training data buys), or another one of the list."""
     library: MaybePath = None
-    """Motion capture as `sightline prepare mocap` writes it, data/library.npz by default; abspose needs it."""
+    """Motion capture as `sightline prepare mocap` writes it, data/library.npz by default; abspose and widening
+    need it."""
     views: MaybePath = None
-    """Folder of a real scene, which real needs: NAME.keypoints.json per view and one *.qca.txt calibration."""
+    """Folder of a real scene, which real needs and widening takes: NAME.keypoints.json per view and one *.qca.txt
+    calibration."""
     film: MaybePath = None
     """A film with a person in it, which predict needs."""
     quick: bool = False
@@ -37,7 +39,7 @@ class Bench:
     cache: MaybePath = None
     """Folder that keeps finished trainings, so that a stopped benchmark goes on."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds, one training of each variant per seed."""
+    """Seeds, one training of each variant per seed; widening trains all but one variant with the first only."""
     jobs: int = 2
     """Trainings at a time, one thread each."""
     json: bool = False

@@ -19,7 +19,7 @@ class Demo:
     """Folder for keypoints, camera, poses, picture, film and page."""
     movie: bool = True
     """Whether to draw the film too (about half a minute)."""
-    weights: str = "abspose-mocap"
+    weights: str = "abspose-street"
     """Weights by name, or the path of their passport."""
     device: str = "cpu"
     """PyTorch device of the network, such as cpu or cuda."""

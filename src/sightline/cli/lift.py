@@ -31,7 +31,8 @@ class Lift:
     keypoints: Annotated[Positional[Path], arg(metavar="KEYPOINTS")]
     """Keypoints: Sightline's JSON, or what COCO tools, OpenPose (a folder), MMPose, AlphaPose or MediaPipe wrote."""
     camera: Path
-    """Camera file: Sightline's JSON, or a calibration of OpenCV, Pose2Sim, COLMAP, Kalibr or Qualisys."""
+    """Camera file: Sightline's JSON, or a calibration of OpenCV, Pose2Sim, COLMAP, Kalibr or Qualisys; auto asks the
+    people who stand upright in the keypoints, and assumes a 28 mm lens where they do not tell."""
     out: Out
     """Where the poses go: a file that ends in .json or .npz."""
     camera_name: MaybeText = None
@@ -50,6 +51,9 @@ class Lift:
     """Joint set, where the keypoints' own names or number of joints do not tell it."""
     height_m: MaybeNumber = None
     """Barefoot stature of the people (m), where the keypoint file does not give it per person."""
+    smooth: Literal["auto", "offline", "online", "off"] = "auto"
+    """How time is used: offline knows the whole film, online only what has been, off nothing; auto is offline for
+    keypoints with a frame rate."""
     picture: MaybePath = None
     """Also draw one frame to this .png."""
     picture_frame: MaybeInteger = None
@@ -58,7 +62,7 @@ class Lift:
     """Also draw all frames to this .mp4."""
     page: MaybePath = None
     """Also write a web page (.html) on which the poses can be turned and played."""
-    weights: str = "abspose-mocap"
+    weights: str = "abspose-street"
     """Weights by name, or the path of their passport."""
     root: Literal["learned", "perspective", "perspective_robust", "weak_perspective", "weak_perspective_lsq"] = (
         "learned"
@@ -74,10 +78,10 @@ class Lift:
     def run(self) -> int:
         """Read, lift, write."""
         from sightline.formats.poses import write_poses
-        from sightline.pipeline import Lifter
+        from sightline.pipeline import Lifter, lift_film
 
         self._check_call()
-        keypoints, camera = self._read()
+        keypoints, camera, told = self._read()
         if not any(frame.people for frame in keypoints.frames):
             raise InputError(f"{self.keypoints}: none of its {len(keypoints.frames)} frames has a person to lift")
         indices = [frame.index for frame in keypoints.frames]
@@ -92,21 +96,37 @@ class Lift:
             raise InputError(f"{self.camera}: does not fit {self.keypoints}: {error}") from error
         lifter = Lifter(self.weights, device=self.device, batch_size=self.batch_size, root=self.root)
         with progress_bar("lifting") as progress:
-            result = lifter.lift(keypoints, camera, height_m=self.height_m, progress=progress)
+            source = "calibrated_focal" if told is None else told.scale_source
+            result = lift_film(
+                lifter,
+                keypoints,
+                camera,
+                smoothing=None if self.smooth == "auto" else self.smooth,
+                height_m=self.height_m,
+                scale_source=source,
+                progress=progress,
+            )
+        if told is not None:
+            result = noted(result, told.in_words())
         if not result.lifted:
             raise InputError(f"{self.keypoints}: {result.skipped_in_words()}")
         write_poses(result.poses, self.out)
         draw(result.poses, picture=self.picture, frame=self.picture_frame, movie=self.movie, page=self.page)
-        self._tell(result)
+        self._tell(result, told)
         return 1 if result.skipped else 0
 
-    def _read(self):  # noqa: ANN202 - Keypoints and Camera, whose modules load slowly
-        """Return the keypoints and the camera; either may tell the size of the pictures to the other."""
+    def _read(self):  # noqa: ANN202 - Keypoints, Camera and FoundCamera, whose modules load slowly
+        """Return the keypoints and the camera; either may tell the size of the pictures to the other.
+
+        And what people told about the camera, where they were asked.
+        """
         from sightline.formats.camera import read_camera
         from sightline.formats.detections import read_detections
 
         found = read_detections(self.keypoints, kind=self.kind, skeleton=self.skeleton)
         size = found.image_size or self.image_size
+        if str(self.camera) == "auto":
+            return self._asked(found, size)
         camera = read_camera(self.camera, self.camera_name, image_size=size, up=self.up)
         if size is None:
             width, height = (round(side) for side in camera.image_size.tolist())
@@ -117,7 +137,23 @@ class Lift:
                 f"taken from {self.camera} (--image-size W H says otherwise)",
                 file=sys.stderr,
             )
-        return found.keypoints(self.image_size or size, self.fps), camera
+        return found.keypoints(self.image_size or size, self.fps), camera, None
+
+    def _asked(self, found, size):  # noqa: ANN001, ANN202
+        """Return the keypoints, the camera that the people in them tell, and what they told."""
+        from sightline.self_calibration import find_camera
+
+        for name in ("camera_name", "up"):
+            if getattr(self, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')}: expected a camera file beside it, got --camera auto")
+        if size is None:
+            raise UsageError(
+                f"--camera auto: {self.keypoints} does not say how large its pictures are; give --image-size W H"
+            )
+        keypoints = found.keypoints(self.image_size or size, self.fps)
+        told = find_camera(keypoints, height_m=self.height_m)
+        print(f"sightline: {self.keypoints}: {told.in_words()}", file=sys.stderr)
+        return keypoints, told.placed(), told
 
     def _check_call(self) -> None:
         """Refuse what is wrong with the call itself, before any work."""
@@ -139,18 +175,32 @@ class Lift:
         if self.height_m is not None and not low <= self.height_m <= high:
             raise UsageError(f"--height-m: expected a stature of {low} to {high} m, got {self.height_m}")
 
-    def _tell(self, result) -> None:  # noqa: ANN001 - LiftResult, whose module loads slowly
+    def _tell(self, result, told) -> None:  # noqa: ANN001 - LiftResult and FoundCamera, whose modules load slowly
         if result.skipped:
             print(f"sightline: {self.keypoints}: {result.skipped_in_words()}", file=sys.stderr)
+        for line in () if result.repairs is None else result.repairs.in_words().splitlines():
+            print(f"sightline: {self.keypoints}: {line}", file=sys.stderr)
         approximated = result.conversion.approximated
         if self.json:
-            print_json(summary(result.poses) | {"approximated": dict(approximated), "skipped": len(result.skipped)})
+            asked = {} if told is None else {"camera": told.to_dict()}
+            print_json(
+                summary(result.poses) | {"approximated": dict(approximated), "skipped": len(result.skipped)} | asked
+            )
             return
         print(f"{result.lifted} poses in {len(result.poses.frames)} frames → {self.out}")
         for joint, how in approximated.items():
             print(f"  {joint}: approximated as {how}")
         for line in people_lines(result.poses):
             print(f"  {line}")
+
+
+def noted(result, sentence: str):  # noqa: ANN001, ANN201 - LiftResult, whose module loads slowly
+    """Return the result with a sentence more in what its scale says of itself."""
+    from dataclasses import replace
+
+    scale = result.poses.scale
+    note = "; ".join(part for part in (sentence, scale.note) if part)
+    return replace(result, poses=replace(result.poses, scale=replace(scale, note=note)))
 
 
 def draw(poses, *, picture: Path | None, frame: int | None, movie: Path | None, page: Path | None) -> None:  # noqa: ANN001

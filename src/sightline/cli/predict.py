@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from sightline.prediction.cameras import CameraFinder
     from sightline.prediction.drawing import Shown
     from sightline.prediction.outputs import Outputs, Paths
-    from sightline.prediction.run import Look, Predicted, Predictor
+    from sightline.prediction.predicted import Predicted
+    from sightline.prediction.run import Look, Predictor
     from sightline.prediction.tally import Tally
     from sightline.sources import Source
     from sightline.structures import PoseFrame
@@ -47,7 +48,8 @@ class Predict:
     out: Out = Path("sightline-predict")
     """A poses file (.json or .npz) for one film or all photos together; or a folder, which gets poses and pictures."""
     camera: MaybeText = None
-    """Camera file of Sightline, OpenCV, Pose2Sim, COLMAP, Kalibr or Qualisys; auto reads the focal length from EXIF."""
+    """Camera file of Sightline, OpenCV, Pose2Sim, COLMAP, Kalibr or Qualisys; auto asks EXIF, then the people who stand
+    upright, and assumes a 28 mm lens where neither tells."""
     camera_name: MaybeText = None
     """Which camera of a file that holds several."""
     up: MaybeUp = None
@@ -70,6 +72,9 @@ class Predict:
     """Barefoot stature of the people (m), which fixes their size."""
     on_floor: bool = False
     """Fix the size of people by their feet on the floor; needs a camera file with the camera's place in the world."""
+    smooth: Literal["auto", "offline", "online", "off"] = "auto"
+    """How time is used in films: offline looks some seconds ahead, online only back, off not at all; auto is offline
+    for films and online for live sources."""
     max_people: MaybeInteger = None
     """At most so many people per frame, the surest first."""
     min_score: MaybeNumber = None
@@ -87,10 +92,11 @@ class Predict:
     movie: MaybePath = None
     """Also draw all frames to this .mp4."""
     keypoints: MaybePath = None
-    """Also write what the detector saw to this .json, which `sightline lift` reads."""
+    """Also write what the detector saw, in films after its repair over time, to this .json, which `sightline lift`
+    reads."""
     world: MaybePath = None
     """Also write the people in the world's frame to this .npz; needs a camera file with its place in the world."""
-    weights: str = "abspose-mocap"
+    weights: str = "abspose-street"
     """Weights by name, or the path of their passport."""
     root: Literal["learned", "perspective", "perspective_robust", "weak_perspective", "weak_perspective_lsq"] = (
         "learned"
@@ -115,7 +121,13 @@ class Predict:
         try:
             places = self._places(sources)
             lifter = Lifter(self.weights, device=self.device, root=self.root)
-            predictor = Predictor(lifter, height_m=self.height_m, on_floor=self.on_floor, batch_size=self.batch_size)
+            predictor = Predictor(
+                lifter,
+                height_m=self.height_m,
+                on_floor=self.on_floor,
+                batch_size=self.batch_size,
+                smoothing=None if self.smooth == "auto" else self.smooth,
+            )
             done = [self._done(*each, predictor, cameras) for each in zip(sources, places, strict=True)]
         finally:
             for source in sources:
@@ -261,7 +273,7 @@ class Predict:
 
         if not self._one_file:
             self.out.mkdir(parents=True, exist_ok=True)
-        shown, failed = Shown(self.picture_frame), []
+        shown, failed, repairs = Shown(self.picture_frame), [], []
         look = look_for(
             source,
             detector=self.detector,
@@ -273,8 +285,13 @@ class Predict:
             max_people=self.max_people,
         )
         try:
+            if self.camera == "auto":
+                from sightline.prediction.auto_camera import automatic
+
+                cameras, look = automatic(source, look, cameras, height_m=self.height_m, batch_size=self.batch_size)
             with Outputs(paths, predictor.lifter, look.skeleton, source.fps) as outputs:
-                self._stream(source, predictor.predict(source, look, cameras, failed), outputs, shown)
+                predicted = predictor.predict(source, look, cameras, failed, repairs, shown.glimpse)
+                self._stream(source, predicted, outputs, shown)
                 if not outputs.tally.frames:
                     reasons = [*source.problems, *failed]
                     raise InputError("; ".join(reasons) or f"{source.name}: no frame could be read")
@@ -284,6 +301,8 @@ class Predict:
         if self.picture_frame is not None and shown.best is None:
             problems.append(f"{source.name}: has no frame {self.picture_frame} to draw (--picture-frame)")
         self._draw(source, paths, outputs, shown)
+        for line in (line for report in repairs for line in report.in_words().splitlines()):
+            print(f"sightline: {source.name}: {line}", file=sys.stderr)
         return self._tell(source, paths, outputs.tally, look, predictor, problems)
 
     def _stream(self, source: Source, predicted: Iterator[Predicted], outputs: Outputs, shown: Shown) -> None:
@@ -292,7 +311,7 @@ class Predict:
         with progress_bar(source.name) as progress:
             try:
                 for one in predicted:
-                    shown.offer(one, outputs.write(one))
+                    shown.offer(outputs.write(one))
                     if outputs.tally.notice and not noticed:
                         print(f"sightline: {outputs.tally.notice}", file=sys.stderr)
                         noticed = True
@@ -349,6 +368,7 @@ class Predict:
             "unsure": tally.unsure,
             "problems": problems,
             "scale": {"source": scale.source, "body": scale.body},
+            **tally.camera,
         }
         if not self.json:
             for line in _lines(source, paths, tally, look.name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -12,6 +12,7 @@ from sightline.cli.options import (
     MaybeInteger,
     MaybeOut,
     MaybePath,
+    MaybeText,
     checked_folder,
     print_json,
     progress_bar,
@@ -35,6 +36,8 @@ class Train:
     """Folder of the run: checkpoints, TensorBoard logs, weights with their passport; runs/RECIPE by default."""
     error_model: MaybePath = None
     """Detector errors to train with, as `sightline fit noise` writes them."""
+    start_from: MaybeText = None
+    """Weights to start from instead of random ones, by name or passport; they must be of the same network."""
     steps: MaybeInteger = None
     """Optimiser steps, instead of the recipe's."""
     seed: MaybeInteger = None
@@ -54,7 +57,7 @@ class Train:
         from sightline.training.run import train_lifter
         from sightline.training.ship import ship_lifter
 
-        config = self._config()
+        config, first = self._config()
         folder = checked_folder(self.out or Path("runs") / self.recipe)
         self._check_devices()
         splits = read_splits(self.library)
@@ -64,6 +67,7 @@ class Train:
                     config,
                     splits.train,
                     splits.val,
+                    first=first,
                     folder=folder,
                     accelerator=self.accelerator,
                     devices=self.devices,
@@ -85,9 +89,10 @@ class Train:
             )
         return 0
 
-    def _config(self) -> LifterConfig | PartialRunConfig:
-        """The recipe with what the options change."""
+    def _config(self) -> tuple[LifterConfig | PartialRunConfig, Any]:
+        """The recipe with what the options change, and the network that the run starts from."""
         from sightline.methods.abspose.noise import read_error_model
+        from sightline.methods.abspose.weights import load_lifter
         from sightline.recipes.catalogue import RECIPES
         from sightline.training.config import LifterConfig
 
@@ -108,7 +113,15 @@ class Train:
             if not isinstance(config, LifterConfig):
                 raise UsageError(f"--error-model: the recipe '{self.recipe}' draws its own detector errors")
             config = replace(config, error_model=read_error_model(self.error_model))
-        return config
+        if self.start_from is None:
+            if config.start_from is not None:
+                raise UsageError(
+                    f"--start-from: this recipe goes on from '{config.start_from}'; "
+                    f"train that first and name its passport here"
+                )
+            return config, None
+        network, passport = load_lifter(self.start_from)
+        return replace(config, start_from=f"{passport.name} (sha256 {passport.sha256[:16]})"), network
 
     def _check_devices(self) -> None:
         """Refuse devices that this machine does not have, before anything is written."""

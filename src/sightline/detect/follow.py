@@ -18,9 +18,9 @@ from scipy.optimize import linear_sum_assignment
 from sightline.detect._likeness import apart, diagonal, extent, overlap, size_ratio
 from sightline.detect.boxes import Box, Boxes
 from sightline.detect.crops import Body, Crop, cropped, without_others
-from sightline.detect.guard import checked_detections
+from sightline.detect.guard import checked_detections, checked_near
 from sightline.detect.protocol import Detection, Detector, Picture
-from sightline.errors import InputError, UsageError
+from sightline.errors import UsageError
 
 
 @runtime_checkable
@@ -98,7 +98,8 @@ class Follower:
         self.detector: Final = detector
         self.rules: Final = FollowRules() if rules is None else rules
         self.boxes: Final = Boxes() if boxes is None else boxes
-        self._flip = tuple(detector.skeleton.flip)
+        self._skeleton = detector.skeleton
+        self._flip = tuple(self._skeleton.flip)
         self.restart()
 
     def restart(self) -> None:
@@ -170,7 +171,7 @@ class Follower:
         return [found for _, _, found in groups]
 
     def _detected(self, pictures: Sequence[Picture], place: str) -> list[tuple[Detection, ...]]:
-        return checked_detections(self.detector, pictures, places=[place] * len(pictures))
+        return checked_detections(self.detector, pictures, places=[place] * len(pictures), skeleton=self._skeleton)
 
     def _crops(self, group: Group, whole: bool) -> list[Crop]:
         """A crop for each person of the picture who is not found yet; for `whole`, only where that hides more."""
@@ -193,14 +194,9 @@ class Follower:
                 continue
             if person.given and overlap(extent(last, self.rules.sure), person.box_px) < self.rules.min_overlap:
                 continue
-            try:
-                pool += detector.detect_near(self._alone(picture, person, people), [last])
-            except (InputError, UsageError):
-                raise
-            except Exception as error:  # it is anybody's code
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-                raise InputError(f"detector {self.detector.name} failed on {place}: {reason}") from error
-        return [detection for detection in pool if detection is not None]
+            alone = self._alone(picture, person, people)
+            pool += checked_near(detector, alone, [last], place=place, skeleton=self._skeleton)
+        return pool
 
     def _alone(self, picture: Picture, person: _Person, people: Sequence[_Person], *, whole: bool = False) -> Picture:
         """The picture with others greyed: their limbs where those are known, or all of their boxes (`whole`).
@@ -212,7 +208,7 @@ class Follower:
             if all(other.keypoints_px is None for other in others):
                 return picture  # those were greyed as boxes before
             others = [Body(box_px=other.box_px) for other in others]
-        return without_others(picture, person.body, others, self.detector.skeleton, margin=self.rules.margin)
+        return without_others(picture, person.body, others, self._skeleton, margin=self.rules.margin)
 
     # Judging: who of those found is meant
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from jaxtyping import Float
 
 from sightline.detect.protocol import Detection, Detector, Picture
 from sightline.errors import InputError, UsageError
+from sightline.skeleton import Skeleton
 from sightline.structures import HEIGHT_RANGE_M
 
 _FARTHEST_PX = 1e6  # no picture is so large that a point so far off it means anything
@@ -23,26 +25,28 @@ def checked_detections(
     *,
     places: Sequence[str] | None = None,
     max_people: int | None = None,
+    skeleton: Skeleton | None = None,
 ) -> list[tuple[Detection, ...]]:
     """Run a detector on pictures and return its people in the form that the rest of Sightline counts on.
 
     Refused, with the detector and the place named: an exception, another number of answers than pictures, anything that
-    is no detection of the detector's joints, an id twice in a picture. Put right, since it can mean one thing only: a
-    point of which one number is missing, infinite or beyond a million pixels is missing, and so is one whose confidence
-    is no number; a missing point has confidence 0; confidence and score are cut to 0…1, and a score that is no number
-    is 0; a box that is not finite or has no area is none; a stature that nobody has is none. Beyond `max_people`, those
-    of the lowest score are left out.
+    is no detection of the detector's joints, another joint set than before, an id twice in a picture. Put right, since
+    it can mean one thing only: a point of which one number is missing, infinite or beyond a million pixels is missing,
+    and so is one whose confidence is no number; a missing point has confidence 0; confidence and score are cut to 0…1,
+    and a score that is no number is 0; a box that is not finite or has no area is none; a stature that nobody has is
+    none. Beyond `max_people`, those of the lowest score are left out.
 
     Args:
         detector: any.
         pictures: upright RGB, as `Detector.detect` takes them.
         places: what to call each picture in a message, such as "frame 12" or a file's name; counted by default.
         max_people: people to keep per picture.
+        skeleton: the joint set that the detector had before, on which whoever asks relies; its present one by default.
 
     Raises:
         InputError: where the detector fails or answers something else. Its own InputError and UsageError pass.
     """
-    name = str(getattr(detector, "name", type(detector).__name__))
+    name = _name(detector)
     places = (
         [f"picture {number + 1} of {len(pictures)}" for number in range(len(pictures))] if places is None else places
     )
@@ -53,26 +57,69 @@ def checked_detections(
     if not pictures:
         return []
     where = places[0] if len(places) == 1 else f"{places[0]} to {places[-1]}"
-    try:
-        answers = detector.detect(pictures)
-    except (InputError, UsageError):
-        raise
-    except Exception as error:  # it is anybody's code
-        raise InputError(f"detector {name} failed on {where}: {_in_words(error)}") from error
+    answers = asked(lambda: detector.detect(pictures), f"detector {name} failed on {where}")
     if not isinstance(answers, (list, tuple)) or len(answers) != len(pictures):
         got = f"{len(answers)} answers" if isinstance(answers, (list, tuple)) else f"a {type(answers).__name__}"
         raise InputError(
             f"detector {name} failed on {where}: expected a list with one answer for each of {len(pictures)} pictures, "
             f"got {got}"
         )
-    joints = len(detector.skeleton)
+    joints = _joints(detector, skeleton, f"detector {name} failed on {where}")
     return [
         _people(people, f"detector {name} on {place}", joints, max_people)
         for people, place in zip(answers, places, strict=True)
     ]
 
 
-def _people(people: Any, where: str, joints: int, max_people: int | None) -> tuple[Detection, ...]:
+def checked_near(
+    detector: Any, picture: Picture, before: Sequence[Detection], *, place: str, skeleton: Skeleton
+) -> list[Detection]:
+    """Let a detector look near where people were (`LooksNear`), and check its answer as `checked_detections` does."""
+    where = f"detector {_name(detector)} failed on {place}"
+    answers = asked(lambda: detector.detect_near(picture, before), where)
+    if not isinstance(answers, (list, tuple)) or len(answers) != len(before):
+        got = f"{len(answers)} answers" if isinstance(answers, (list, tuple)) else f"a {type(answers).__name__}"
+        raise InputError(f"{where}: expected a list with one answer for each of {len(before)} people, got {got}")
+    joints = _joints(detector, skeleton, where)
+    return list(_people([one for one in answers if one is not None], f"detector {_name(detector)} on {place}", joints))
+
+
+def closed(detector: Detector) -> None:
+    """Let a detector go; where it cannot, what it has found stands, and a warning says so."""
+    try:
+        asked(detector.close, f"detector {_name(detector)} failed while it was closed, after its work")
+    except ValueError as error:
+        warnings.warn(str(error), stacklevel=1)
+
+
+def asked(call: Callable[[], Any], where: str) -> Any:
+    """The result of a call of anybody's code; whatever it raises is an `InputError` that begins with `where`.
+
+    An `InputError` and a `UsageError` pass as they are, and so does an interrupt of the user's. A detector that ends
+    the process has failed as well.
+    """
+    try:
+        return call()
+    except (InputError, UsageError):
+        raise
+    except (Exception, SystemExit) as error:  # it is anybody's code
+        raise InputError(f"{where}: {_in_words(error)}") from error
+
+
+def _name(detector: Any) -> str:
+    return str(getattr(detector, "name", type(detector).__name__))
+
+
+def _joints(detector: Any, skeleton: Skeleton | None, where: str) -> int:
+    """How many joints a detector's people have; refused where it has changed its joint set."""
+    now = detector.skeleton
+    if skeleton is not None and now != skeleton:
+        got = now.name if isinstance(now, Skeleton) else f"a {type(now).__name__}"
+        raise InputError(f"{where}: expected the joint set {skeleton.name}, with which it began, got {got}")
+    return len(now)
+
+
+def _people(people: Any, where: str, joints: int, max_people: int | None = None) -> tuple[Detection, ...]:
     if not isinstance(people, (list, tuple)):
         raise InputError(f"{where}: expected the people of the picture as a tuple, got a {type(people).__name__}")
     good = [_detection(person, f"{where}, person {number}", joints) for number, person in enumerate(people)]
@@ -152,7 +199,7 @@ def _height(person: Any, where: str) -> float | None:
     return height if low <= height <= high else None
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
     """An exception in one short line: its kind, and what it says if anything."""
     text = " ".join(str(error).split())
     text = text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"

@@ -22,6 +22,7 @@ from sightline.detect.protocol import Detector
 from sightline.detect.rtmpose import NETWORKS, RTMPose
 from sightline.errors import InputError, UsageError
 from sightline.formats.downloads import Progress, RemoteFile
+from sightline.skeleton import Skeleton
 
 GROUP: Final = "sightline.detectors"
 AUTO: Final = "auto"
@@ -155,17 +156,24 @@ def load_detector(
         return entry.load(**options, progress=progress)
     try:
         detector = entry.load(**options)
+        whole = isinstance(detector, Detector)  # asks for its properties, which are anybody's code too
+        skeleton = detector.skeleton if whole else None
     except (InputError, UsageError):
         raise
-    except Exception as error:  # it is anybody's code
+    except (Exception, SystemExit) as error:  # it is anybody's code
         raise InputError(
             f"detector {entry.name}: the package {entry.package}, which offers it, failed to load it "
             f"({type(error).__name__}: {' '.join(str(error).split())}); update or remove that package"
         ) from error
-    if not isinstance(detector, Detector):
+    if not whole:
         raise InputError(
             f"detector {entry.name}: the package {entry.package} gives a {type(detector).__name__}, which is no "
             "detector; expected name, skeleton, single_person, detect and close, as sightline.detect.protocol says"
+        )
+    if not isinstance(skeleton, Skeleton):
+        raise InputError(
+            f"detector {entry.name}: the package {entry.package} gives a detector whose skeleton is a "
+            f'{type(skeleton).__name__}; expected a sightline.skeleton.Skeleton, such as get_skeleton("coco17")'
         )
     return detector
 

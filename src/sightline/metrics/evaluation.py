@@ -16,6 +16,8 @@ from torch import Tensor
 from sightline.metrics import functional
 from sightline.metrics.matching import Matching, PoseRows
 from sightline.metrics.protocols import Protocol
+from sightline.metrics.reliability import Reliability
+from sightline.metrics.stated import stated_figures, stated_reliability
 
 _CHUNK = 8192
 
@@ -51,6 +53,19 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
 )
 """What is measured, by name. `axis_…` are per-axis errors after root alignment; `axis_z` is the depth error."""
 
+STATED_FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
+    {
+        "covered": Figure("covered_68", "within ±", "%", 1e2),
+        "covered_root_depth": Figure("covered_68_root_depth", "root z within ±", "%", 1e2),
+        "stated": Figure("stated_m", "stated ±", "mm", 1e3),
+        "stated_root_depth": Figure("stated_root_depth_m", "root z ±", "mm", 1e3),
+    }
+)
+"""What is measured besides where the prediction states its uncertainty (`sigma_m`): the share of absolute errors, per
+joint and axis, within the stated 68 % half-width, and its mean; over the joints of the protocol, and for the root's
+depth."""
+_EVERY: Final = {**FIGURES, **STATED_FIGURES}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -63,7 +78,8 @@ class Row:
     missed: int
     """True people without a prediction."""
     figures: Mapping[str, float]
-    """By the names of `FIGURES`: metres, fractions of 1, m/s²; means over samples."""
+    """By the names of `FIGURES`, and of `STATED_FIGURES` where uncertainty was stated; means over samples (m, m/s²,
+    fractions of 1)."""
     samples: Mapping[str, int]
     """How many people each figure is the mean of."""
 
@@ -90,6 +106,8 @@ class Evaluation:
     missing_joints: tuple[str, ...]
     """Joints of the protocol that one side's skeleton cannot give; left out everywhere."""
     notes: tuple[str, ...]
+    reliability: Reliability | None = None
+    """How far the prediction's stated uncertainty is true over the protocol's joints; None where it states none."""
 
     @property
     def total(self) -> Row:
@@ -123,6 +141,7 @@ class Evaluation:
             },
             "rows": [_row_to_dict(row) for row in self.rows],
             "notes": list(self.notes),
+            "reliability": None if self.reliability is None else self.reliability.to_rows(),
         }
 
     def to_json(self) -> str:
@@ -131,7 +150,7 @@ class Evaluation:
 
     def table(self) -> str:
         """Plain text for people: millimetres and percent, one line per row, and below what was compared with what."""
-        shown = {name: figure for name, figure in FIGURES.items() if figure.in_table}
+        shown = {name: figure for name, figure in _EVERY.items() if figure.in_table and name in self.total.figures}
         threshold = f"PCK {self.protocol.pck_threshold_m * 1e3:.0f}"
         lines = [
             ["", "people", *(threshold if name == "pck" else figure.title for name, figure in shown.items())],
@@ -162,6 +181,8 @@ class Evaluation:
             yield f"Left out, for one side has nothing to derive them from: {', '.join(self.missing_joints)}."
         for side, how in self.approximated.items():
             yield from (f"Approximated in the {side}: {joint} as {text}." for joint, text in how.items())
+        if self.reliability is not None:
+            yield self.reliability.describe()
         yield from self.notes
 
 
@@ -192,6 +213,9 @@ def score(
             f"Nobody was matched by {matching.by}: check that both sides number frames alike, lie in the same camera's "
             'frame and are absolute; root-relative poses need match "frame", "id" or "row".'
         )
+    stated = stated_reliability(prediction, truth, matching, protocol, available)
+    if stated is not None:
+        values |= stated_figures(prediction, truth, matching, protocol, available)
     seen, given = _present(truth.joints_cam_m[matching.true]), _present(prediction.joints_cam_m[matching.predicted])
     counted = np.zeros(len(available), dtype=bool)
     counted[list(protocol.joint_indices)] = True
@@ -207,6 +231,7 @@ def score(
         approximated=approximated or {},
         missing_joints=missing_joints,
         notes=tuple(notes),
+        reliability=stated,
     )
 
 
@@ -332,8 +357,8 @@ def _row(
 
 
 def _row_to_dict(row: Row) -> dict[str, Any]:
-    figures = {FIGURES[name].key: None if math.isnan(value) else value for name, value in row.figures.items()}
-    samples = {FIGURES[name].key: count for name, count in row.samples.items()}
+    figures = {_EVERY[name].key: None if math.isnan(value) else value for name, value in row.figures.items()}
+    samples = {_EVERY[name].key: count for name, count in row.samples.items()}
     return {
         "group": row.group,
         "label": row.label,

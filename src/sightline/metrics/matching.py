@@ -27,6 +27,7 @@ class PoseRows:
 
     frame_index: None where frames are not numbered: then row i is compared with row i. person_id: −1 where there is
     none. annotated_frames: frames that were looked at, those without people included; None is the frames of the rows.
+    sigma_m: stated 68 % half-width (m) per joint and axis, NaN where there is none; None where nobody states any.
     Raises `ValueError` where arrays do not fit, an id stands twice in a frame, or lengths are not metres.
     """
 
@@ -37,11 +38,19 @@ class PoseRows:
     action: tuple[str, ...] | None = None
     annotated_frames: Int[np.ndarray, " frame"] | None = None
     fps: float | None = None
+    sigma_m: Float[np.ndarray, "person joint 3"] | None = None
 
     def __post_init__(self) -> None:
         joints = self.joints_cam_m
         if joints.ndim != 3 or joints.shape[1:] != (len(self.skeleton), 3):
             raise ValueError(f"joints_cam_m: expected (n, {len(self.skeleton)}, 3), got {joints.shape}")
+        if self.sigma_m is not None:
+            if self.sigma_m.shape != joints.shape:
+                raise ValueError(
+                    f"sigma_m: expected the shape of joints_cam_m, {joints.shape}, got {self.sigma_m.shape}"
+                )
+            if (self.sigma_m < 0).any():
+                raise ValueError(f"sigma_m: expected no negative half-width, got {np.nanmin(self.sigma_m)}")
         for name in ("frame_index", "person_id", "action"):
             column = getattr(self, name)
             if column is not None and len(column) != len(joints):

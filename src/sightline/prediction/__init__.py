@@ -17,6 +17,7 @@ from sightline.structures import Poses
 if TYPE_CHECKING:
     from sightline.camera import Camera
     from sightline.detect.protocol import Detector
+    from sightline.pipeline import Smoothing
     from sightline.prediction.cameras import CameraFinder
     from sightline.prediction.run import Look, Predictor
     from sightline.sources import Source
@@ -35,6 +36,7 @@ def predict(
     weights: str | Path = DEFAULT_WEIGHTS,
     device: str = "cpu",
     batch_size: int = 8,
+    smoothing: Smoothing | None = None,
 ) -> Poses:
     """Find the people in pictures and place them in metres in the camera's frame (x right, y down, z forward).
 
@@ -42,7 +44,8 @@ def predict(
         image_or_path: a picture as uint8 RGB (height, width, 3), or the path of a photo, a folder of photos or a film;
             or a list of photos of either kind.
         camera: camera, or the path of a camera file. None takes the focal length from the photo's EXIF, and where there
-            is none assumes one, with a warning; so does "auto".
+            is none assumes one, with a warning. "auto" asks the people who stand upright before it assumes: of each
+            photo, or of the first seconds of a film whose camera stands still; they also tell gravity and floor.
         detector: what finds people and joints, by name, or one of your own.
         boxes: (x0, y0, x1, y1) per person in the first picture (px, corner origin), who are then followed; or the path
             of a file of boxes.
@@ -51,6 +54,8 @@ def predict(
         weights: name or passport of the lifter's weights.
         device: PyTorch device of the networks.
         batch_size: frames per pass of the networks.
+        smoothing: how time is used in films: "offline" (None) looks some seconds ahead, "online" only back, "off" not
+            at all.
 
     Returns:
         The poses of all frames, those without anybody included.
@@ -61,7 +66,8 @@ def predict(
         ValueError: for an array that is no picture.
 
     Warns:
-        UserWarning: where the camera had to be assumed, a photo could not be read, or a person not lifted.
+        UserWarning: where the camera had to be assumed or was told by people, a photo could not be read, or a person
+            not lifted.
     """
     from sightline.formats.camera import read_camera
     from sightline.pipeline import Lifter
@@ -73,7 +79,13 @@ def predict(
     path = camera if isinstance(camera, (str, Path)) else None
     known = camera if path is None else None if str(path) == "auto" else read_camera(path)
     finder = CameraFinder(known, name="camera" if path is None else str(path))  # type: ignore[arg-type]
-    predictor = Predictor(Lifter(weights, device=device), height_m=height_m, on_floor=on_floor, batch_size=batch_size)
+    predictor = Predictor(
+        Lifter(weights, device=device),
+        height_m=height_m,
+        on_floor=on_floor,
+        batch_size=batch_size,
+        smoothing=smoothing,
+    )
     drawn = () if boxes is None or isinstance(boxes, (str, Path)) else tuple(_box(box) for box in boxes)
     look = look_for(
         source,
@@ -84,6 +96,10 @@ def predict(
         batch_size=batch_size,
     )
     try:
+        if str(path) == "auto":
+            from sightline.prediction.auto_camera import automatic
+
+            finder, look = automatic(source, look, finder, height_m=height_m, batch_size=batch_size)
         result = predict_source(source, look, predictor, finder)
     finally:
         look.close()

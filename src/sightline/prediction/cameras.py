@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sightline.camera import Camera
 from sightline.errors import InputError, UsageError
 from sightline.formats.exif import exif_doubt, focal_px_from_35mm, focal_px_from_exif
+from sightline.self_calibration import FoundCamera
 from sightline.sources import SourceFrame
 from sightline.structures import ScaleSource
 
@@ -24,18 +25,25 @@ FOCAL_RANGE = (0.05, 100.0)
 
 @dataclass(frozen=True, kw_only=True)
 class KnownCamera:
-    """A camera, and where its focal length comes from; why EXIF does not tell it, where it was assumed."""
+    """A camera, and where its focal length comes from; why EXIF does not tell it, where it was assumed.
+
+    found: what people who stand upright told about it, where they were asked. note: the same in words, or why they
+    were not asked.
+    """
 
     camera: Camera
     source: ScaleSource
     doubt: str | None = None
+    note: str | None = None
+    found: FoundCamera | None = None
 
     @property
     def notice(self) -> str:
         """What has to be said loudly; empty where the camera is no guess."""
         if self.source != "assumed_focal":
-            return ""
-        return ASSUMED if self.doubt is None else f"{ASSUMED} (its EXIF does not help: {self.doubt})"
+            return self.note or ""
+        loud = ASSUMED if self.doubt is None else f"{ASSUMED} (its EXIF does not help: {self.doubt})"
+        return loud if self.note is None else f"{loud}; {self.note}"
 
 
 class CameraFinder:

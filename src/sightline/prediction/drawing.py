@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sightline.detect.protocol import Picture
-from sightline.prediction.run import Predicted
+from sightline.prediction.predicted import Predicted
 from sightline.sources import Source
 from sightline.structures import PoseFrame, Poses
 from sightline.viewer import write_movie, write_page, write_picture
@@ -29,17 +29,24 @@ class Shown:
         self._wanted, self._rank = index, -1.0
         self._chosen: list[PoseFrame] = []
         self._count, self.step = 0, 1
+        self._index: int | None = None
         self.best: PoseFrame | None = None
         self.pixels: Picture | None = None
 
-    def offer(self, one: Predicted, frame: PoseFrame) -> None:
-        """Look at one more frame, as it was written; its pixels are kept where it is better than all before."""
+    def glimpse(self, one: Predicted) -> None:
+        """Look at one more frame as soon as its people are known; its pixels are kept where it is the best so far."""
+        frame = one.frame
         if self._wanted is None:
             rank = sum(person.score for person in frame.people)
         else:
             rank = 1.0 if frame.index == self._wanted else -1.0
         if rank > self._rank:
-            self._rank, self.best, self.pixels = rank, frame, one.pixels
+            self._rank, self._index, self.pixels = rank, frame.index, one.pixels
+
+    def offer(self, frame: PoseFrame) -> None:
+        """Take a frame as it was written, in order; each has been glimpsed before."""
+        if frame.index == self._index:
+            self.best = frame
         if self._count % self.step == 0:
             self._chosen.append(frame)
         self._count += 1

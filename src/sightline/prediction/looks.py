@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sightline.detect.boxes import Box, Boxes, parse_box, read_boxes
 from sightline.detect.follow import Follower
-from sightline.detect.guard import checked_detections
+from sightline.detect.guard import checked_detections, closed
 from sightline.detect.keypoint_file import KeypointFile
 from sightline.detect.protocol import Detection, Detector
 from sightline.detect.registry import AUTO, DETECTORS, load_detector
@@ -74,7 +74,7 @@ class _Looking:
     def close(self) -> None:
         """Close the detector, unless it is somebody else's."""
         if self._ours:
-            self._detector.close()
+            closed(self._detector)
 
 
 class _Whole(_Looking):
@@ -86,7 +86,9 @@ class _Whole(_Looking):
 
     def people(self, frames: Sequence[SourceFrame]) -> list[tuple[Detection, ...]]:
         pictures, places = [frame.pixels for frame in frames], [_place(frame) for frame in frames]
-        return checked_detections(self._detector, pictures, places=places, max_people=self._max_people)
+        return checked_detections(
+            self._detector, pictures, places=places, max_people=self._max_people, skeleton=self.skeleton
+        )
 
 
 class _InBoxes(_Looking):

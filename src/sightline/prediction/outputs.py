@@ -16,7 +16,7 @@ from sightline.formats.keypoints_stream import KeypointWriter
 from sightline.formats.poses_stream import PoseWriter
 from sightline.formats.world_stream import WorldWriter
 from sightline.pipeline import Lifter
-from sightline.prediction.run import Predicted
+from sightline.prediction.predicted import Predicted
 from sightline.prediction.tally import Tally
 from sightline.skeleton import Skeleton
 from sightline.structures import PoseFrame, Poses, World

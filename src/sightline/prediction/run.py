@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from sightline.detect.protocol import Detection, Picture
+from sightline.detect.protocol import Detection
 from sightline.errors import InputError, UsageError
-from sightline.pipeline import Lifter, Skipped
+from sightline.pipeline import Lifter, Smoothing
 from sightline.prediction.cameras import CameraFinder, KnownCamera
+from sightline.prediction.predicted import Predicted
 from sightline.prediction.sizes import FloorSizes
+from sightline.prediction.steady import Steady, sized, steadied
 from sightline.skeleton import Skeleton
 from sightline.sources import Source, SourceFrame
-from sightline.structures import KeypointFrame, Keypoints, PersonKeypoints, PoseFrame, ScaleBody, World
+from sightline.structures import KeypointFrame, Keypoints, PersonKeypoints, PoseFrame, ScaleBody
+from sightline.temporal.keypoint_repair import RepairReport
 from sightline.tracking import Tracker
+
+USUAL_FPS = 30.0
+"""Frames per second that a film without any is taken to have."""
 
 
 @runtime_checkable
@@ -39,25 +45,6 @@ class Look(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Predicted:
-    """What became of one frame.
-
-    pixels: the picture. frame: the poses, without the frame's camera. known: the camera that took it. keypoints: what
-    was found, in the detector's joints, at `image_size` (w, h). world: the floor as that camera sees it. bodies: per
-    person of the frame, where the size comes from. skipped: people who were found but could not be lifted.
-    """
-
-    pixels: Picture
-    frame: PoseFrame
-    known: KnownCamera
-    keypoints: KeypointFrame
-    image_size: tuple[int, int]
-    world: World | None
-    bodies: tuple[ScaleBody, ...]
-    skipped: tuple[Skipped, ...]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class _Seen:
     """A frame that has been looked at."""
 
@@ -76,37 +63,74 @@ class Predictor:
         on_floor: fix the size of people whose stature is not known by their feet on the floor; needs cameras whose
             place in the world is known.
         batch_size: frames that are looked at and lifted together.
+        smoothing: how time is used: "offline" looks some seconds ahead, "online" only back, "off" not at all; None is
+            "offline" for films and "online" for live sources. Photos are predicted one by one.
     """
 
     def __init__(
-        self, lifter: Lifter, *, height_m: float | None = None, on_floor: bool = False, batch_size: int = 8
+        self,
+        lifter: Lifter,
+        *,
+        height_m: float | None = None,
+        on_floor: bool = False,
+        batch_size: int = 8,
+        smoothing: Smoothing | None = None,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
         if on_floor and height_m is not None:
             raise UsageError("on_floor: expected either --height-m or --on-floor to fix the size of people, got both")
         self.lifter, self.height_m, self.on_floor, self.batch_size = lifter, height_m, on_floor, batch_size
+        self.smoothing: Smoothing | None = smoothing
 
     def predict(
-        self, source: Source, look: Look, cameras: CameraFinder, failed: list[str] | None = None
+        self,
+        source: Source,
+        look: Look,
+        cameras: CameraFinder,
+        failed: list[str] | None = None,
+        repairs: list[RepairReport] | None = None,
+        glimpse: Callable[[Predicted], None] | None = None,
     ) -> Iterator[Predicted]:
         """Predict the frames of a source one by one, in order; memory does not grow with their number.
 
-        People of films and live sources get ids that last; people of photos have those that `look` gives, or none.
-        A photo that cannot be processed (a camera that does not fit it, a detector that fails) is left out and named in
-        `failed`, a sentence each. The same in a film is an `InputError`.
+        People of films and live sources get ids that last, their keypoints are repaired over time and their poses
+        smoothed (`steady`); people of photos have the ids that `look` gives, or none. A photo that cannot be processed
+        (a camera that does not fit it, a detector that fails) is left out and named in `failed`, a sentence each. The
+        same in a film is an `InputError`.
+
+        Args:
+            source: of the frames.
+            look: finds people in them.
+            cameras: finds the camera that took them.
+            failed: takes what is to be said of photos that failed.
+            repairs: takes the report of what was repaired over time, when all frames are done.
+            glimpse: called with every frame as soon as its people are known, with its pixels, before time is used.
         """
-        failed = [] if failed is None else failed
-        joints = self.lifter.skeleton
-        tracker = None if source.kind == "photos" else Tracker(joints)
-        sizes = FloorSizes.of(joints) if self.on_floor else None
+        raw = self._predicted(source, look, cameras, [] if failed is None else failed)
+        sizes = FloorSizes.of(self.lifter.skeleton) if self.on_floor else None
+        usual: Smoothing = "online" if source.kind == "live" else "offline"
+        smoothing = usual if self.smoothing is None else self.smoothing
+        if source.kind == "photos" or smoothing == "off":
+            yield from _plain(raw, sizes, glimpse)
+            return
+        steady = Steady(
+            self.lifter, look.skeleton, source.fps or USUAL_FPS, smoothing, height_m=self.height_m, sizes=sizes
+        )
+        yield from steadied(raw, steady, glimpse)
+        if repairs is not None:
+            repairs.append(steady.report)
+
+    def _predicted(self, source: Source, look: Look, cameras: CameraFinder, failed: list[str]) -> Iterator[Predicted]:
+        """Predict frames on their own, with ids that last."""
+        tracker = None if source.kind == "photos" else Tracker(self.lifter.skeleton)
         size = 1 if source.kind == "live" else self.batch_size
         for frames in _batches(source.frames(), size):
             for camera, seen in itertools.groupby(
                 self._looked(source, frames, look, cameras, failed), key=_same_camera
             ):
                 del camera
-                yield from self._lifted(list(seen), look.skeleton, source.fps, tracker, sizes)
+                yield from self._lifted(list(seen), look.skeleton, source.fps, tracker)
 
     def _looked(
         self, source: Source, frames: list[SourceFrame], look: Look, cameras: CameraFinder, failed: list[str]
@@ -130,11 +154,10 @@ class Predictor:
         skeleton: Skeleton,
         fps: float | None,
         tracker: Tracker | None,
-        sizes: FloorSizes | None,
     ) -> Iterator[Predicted]:
-        """Lift frames that one camera took, then give ids and sizes."""
+        """Lift frames that one camera took, then give ids."""
         known, image_size = seen[0].known, seen[0].image_size
-        if sizes is not None and not known.camera.has_world:
+        if self.on_floor and not known.camera.has_world:
             raise UsageError(
                 "on_floor: expected a camera whose place in the world is known (camera_from_world in its file), "
                 "got one without"
@@ -150,11 +173,6 @@ class Predictor:
                 taken = [one.id for one in each.people if one.id is not None and one not in found]
                 people = tracker.update(people, _time_s(each.source, fps), taken=taken)
             ids = {id(one): person.id for one, person in zip(found, people, strict=True)}
-            if sizes is not None and world is not None:
-                people = tuple(
-                    person if one.height_m is not None else sizes.sized(person, world)
-                    for one, person in zip(found, people, strict=True)
-                )
             named = tuple(replace(one, id=ids.get(id(one), one.id)) for one in each.people)
             lost = [one for one in result.skipped if one.frame == each.source.index]
             yield Predicted(
@@ -176,6 +194,17 @@ class Predictor:
         return "on_floor" if self.on_floor else "learned"
 
 
+def _plain(
+    raw: Iterator[Predicted], sizes: FloorSizes | None, glimpse: Callable[[Predicted], None] | None
+) -> Iterator[Predicted]:
+    """Frames on their own, with sizes."""
+    for one in raw:
+        done = one if sizes is None else replace(one, frame=sized(one, sizes))
+        if glimpse is not None:
+            glimpse(done)
+        yield done
+
+
 def _numbered(people: tuple[PersonKeypoints, ...]) -> tuple[PersonKeypoints, ...]:
     """Return the people with their places in the frame as ids, by which they are found again after lifting."""
     return tuple(replace(person, id=place) for place, person in enumerate(people))
@@ -188,7 +217,7 @@ def _batches(frames: Iterable[SourceFrame], size: int) -> Iterator[list[SourceFr
 
 
 def _time_s(frame: SourceFrame, fps: float | None) -> float:
-    return frame.time_s if frame.time_s is not None else frame.index / (fps or 30.0)
+    return frame.time_s if frame.time_s is not None else frame.index / (fps or USUAL_FPS)
 
 
 def _same_camera(seen: _Seen) -> tuple[int, tuple[int, int]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sightline.pipeline import Lifter
-from sightline.prediction.run import Predicted
+from sightline.prediction.predicted import Predicted
+from sightline.self_calibration import FoundCamera
 from sightline.structures import Scale, ScaleBody, ScaleSource
 
 _KEPT = 512  # rows per person
@@ -62,8 +64,10 @@ class Tally:
         self._sources: Counter[ScaleSource] = Counter()
         self._skipped: Counter[str] = Counter()
         self._roots: dict[int | None, Thinned] = {}
+        self._told: list[str] = []
+        self._cameras: list[FoundCamera] = []
         self.notice = ""
-        """What has to be said about a camera that was assumed; empty where none was."""
+        """What has to be said about a camera that was assumed or estimated; empty where none was."""
 
     def add(self, predicted: Predicted, root: int) -> None:
         """Take the result of one more frame; root: row of the root in the skeleton."""
@@ -73,6 +77,10 @@ class Tally:
         self.empty += not predicted.keypoints.people
         self._sources[predicted.known.source] += 1
         self.notice = self.notice or predicted.known.notice
+        if predicted.known.note is not None and predicted.known.note not in self._told[-1:]:
+            self._told = [*self._told[:1], predicted.known.note]
+        if predicted.known.found is not None and predicted.known.found not in self._cameras[-1:]:
+            self._cameras = [*self._cameras[:1], predicted.known.found]
         self._bodies.update(predicted.bodies)
         self._skipped.update(one.reason for one in predicted.skipped)
         for person in predicted.frame.people:
@@ -99,6 +107,11 @@ class Tally:
             tracks.append(Track(id=ident, poses=count, root_cam_m=(x, y, z), distance_m=distance, score=score))
         return tracks
 
+    @property
+    def camera(self) -> dict[str, dict[str, Any]]:
+        """What people told about the camera, as `camera`; nothing where they were not asked, or about several."""
+        return {"camera": self._cameras[0].to_dict()} if len(self._cameras) == 1 else {}
+
     def skipped_in_words(self) -> str:
         """Return one phrase about those who could not be lifted; empty where everybody was."""
         reasons = "; ".join(f"{count} × {reason}" for reason, count in self._skipped.items())
@@ -111,6 +124,8 @@ class Tally:
         notes = []
         if len(sources) > 1:
             notes.append(", ".join(f"{count} × {source}" for source, count in self._sources.items()))
+        if self._told:
+            notes.append(self._told[0] + (" (the first camera; the others differ)" if len(self._told) > 1 else ""))
         if "learned" in bodies and lifter.mean_stature_m is not None:
             notes.append(f"where no height is given, a stature of {lifter.mean_stature_m:.2f} m stands in")
         return Scale(

@@ -45,6 +45,8 @@ class RunConfig:
     """CPU threads of each process: more than there are idle cores are ruinous."""
     seed: int = 0
     """Every random number of the run is a function of this seed and the step."""
+    start_from: str | None = None
+    """Weights that the run starts from, by name and digest; None starts from random ones."""
     checkpoint_every: int = 500
     """Steps between checkpoints."""
     validate_every: int = 1000

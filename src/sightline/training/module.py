@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from sightline.data.virtual import step_generator
+from sightline.errors import UsageError
 from sightline.training.config import RunConfig, config_to_json, learning_rate_share
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -54,10 +55,22 @@ class RunModule(L.LightningModule, Generic[Network]):
         self.averaged = copy.deepcopy(self.lifter).requires_grad_(False) if config.average_decay else None
         self._train_joints, self._val_joints = train_joints, val_joints
 
-    def start(self) -> None:
-        """First weights as a function of the seed alone."""
+    def start(self, first: nn.Module | None = None) -> None:
+        """First weights: those of a trained network, or a function of the seed alone.
+
+        Raises:
+            UsageError: if the trained network is another one.
+        """
         torch.manual_seed(self.run_config.seed)
         fresh = self._build().state_dict()
+        if first is not None:
+            given = first.state_dict()
+            if {k: v.shape for k, v in given.items()} != {k: v.shape for k, v in fresh.items()}:
+                raise UsageError(
+                    f"{self.run_config.start_from}: expected weights of the network that this recipe trains, "
+                    "got those of another one"
+                )
+            fresh = given
         self.lifter.load_state_dict(fresh)
         if self.averaged is not None:
             self.averaged.load_state_dict(fresh)

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from sightline.data.detected import DetectionConfig, detect_views
 from sightline.data.virtual import ViewBatch, sample_views, step_generator
+from sightline.methods.abspose.exact import second_opinion
+from sightline.methods.abspose.model import AbsPoseLifter
 from sightline.methods.abspose.partial import Detected, PartialLifter, flip_averaged, truth_of
-from sightline.methods.abspose.partial_decode import Located, locate
+from sightline.methods.abspose.partial_decode import Located, fitted_place, locate
 from sightline.methods.abspose.partial_loss import partial_loss
 from sightline.training.config import PartialRunConfig
 from sightline.training.lifter import VALIDATION_SEED, VALIDATION_VIEWS
@@ -70,6 +72,7 @@ def lift_detections(
     *,
     give_stature: bool = False,
     flip: bool = False,
+    exact: AbsPoseLifter | None = None,
 ) -> Located:
     """Lift what detectors see of views, with a network in evaluation mode (m, camera's frame, on the CPU).
 
@@ -80,6 +83,7 @@ def lift_detections(
         generator: draws that.
         give_stature: whether their true heights are given.
         flip: whether to average with the mirrored people, as `sightline lift` does.
+        exact: second opinion, for detections that are joints of `h36m17` (`exact.second_opinion`).
     """
     training, device = lifter.training, next(lifter.parameters()).device
     lifter.eval()
@@ -87,20 +91,32 @@ def lift_detections(
     there = Detected(*(value.to(device) for value in detected))
     lifted = flip_averaged(lifter, there) if flip else lifter(there)
     lifter.train(training)
+    if exact is not None:
+        lifted = second_opinion(lifted, there, exact)
     lifted = type(lifted)(*(value.cpu() for value in lifted))
     return locate(lifted, detected, lifter.config, views.stature_m if give_stature else None)
 
 
 @torch.no_grad()
 def stated_and_true(
-    lifter: PartialLifter, views: ViewBatch, detections: DetectionConfig, generator: torch.Generator
+    lifter: PartialLifter,
+    views: ViewBatch,
+    detections: DetectionConfig,
+    generator: torch.Generator,
+    exact: AbsPoseLifter | None = None,
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Half-widths that a network states and the errors it makes, in its own terms.
 
     Returns:
-        (stated, error) of `PartialLifted.relative` and of `PartialLifted.root`, lifted as `sightline lift` does.
+        (stated, error) of `PartialLifted.relative` and of `PartialLifted.root`, the latter fitted to what was seen,
+        lifted as `sightline lift` does and before any calibration.
     """
     detected = Detected(*detect_views(views, generator, detections))
     lifted = flip_averaged(lifter, detected)
+    if exact is not None:
+        lifted = second_opinion(lifted, detected, exact)
     relative, root = truth_of(views.joints_cam, views.stature_m, lifted)
-    return (lifted.spread, lifted.relative - relative), (lifted.root_spread, lifted.root - root)
+    place = fitted_place(lifted, detected)
+    across = place[:, :2] / place[:, 2:] / lifted.scale[:, None]
+    found = torch.cat([across, lifted.root[:, 2:]], dim=1)
+    return (lifted.spread, lifted.relative - relative), (lifted.root_spread, found - root)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
+from torch import Tensor, nn
 
 from sightline.training.checkpoint import (
     AtomicCheckpointIO,
@@ -63,6 +63,7 @@ def train_lifter(
     train_joints: Float[Tensor, "frame 17 3"],
     val_joints: Float[Tensor, "val_frame 17 3"] | None = None,
     *,
+    first: nn.Module | None = None,
     source: ViewSource | None = None,
     folder: Path | None = None,
     accelerator: str = "cpu",
@@ -75,6 +76,7 @@ def train_lifter(
         config: the run.
         train_joints: poses to draw people from (m, z up).
         val_joints: held-out poses for validation, or None.
+        first: network with the weights to start from (`config.start_from` names them); None draws them.
         source: where a step's views come from instead of the config's people and cameras, or None.
         folder: where checkpoints and TensorBoard logs go; None keeps nothing.
         accelerator: Lightning's name of the device kind ("cpu", "gpu", "auto").
@@ -83,6 +85,7 @@ def train_lifter(
 
     Raises:
         InputError: if the folder's checkpoint is broken or belongs to another configuration.
+        UsageError: if `first` is another kind of network.
     """
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +95,7 @@ def train_lifter(
             module: RunModule[Any] = PartialModule(config, train_joints, val_joints)
         else:
             module = LifterModule(config, train_joints, val_joints, source)
+        module.start(first)
         return _fit(module, config, folder, accelerator, devices, progress)
 
 
@@ -104,7 +108,6 @@ def _fit(
         checkpoint = read_checkpoint(last, config_to_json(config))
         check_circumstances(last, checkpoint, module.circumstances(devices))
         resumed = int(checkpoint["global_step"])
-    module.start()
     callbacks: list[L.Callback] = [] if last is None else [LastCheckpoint(last, config.checkpoint_every)]
     if progress is not None:
         callbacks.append(StepProgress(progress))

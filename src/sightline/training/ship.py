@@ -17,6 +17,7 @@ from sightline.formats.weights import Passport, write_weights
 from sightline.methods.abspose.model import AbsPoseLifter
 from sightline.methods.abspose.partial import PartialConfig, PartialLifter
 from sightline.methods.abspose.partial_loss import COVERED
+from sightline.methods.abspose.weights import load_abspose
 from sightline.metrics.functional import mpjpe
 from sightline.training.config import LifterConfig, PartialRunConfig, config_to_json
 from sightline.training.data import Splits
@@ -44,8 +45,9 @@ def ship_lifter(trained: Trained, splits: Splits, folder: Path, *, command: str 
     config, state = trained.config, trained.lifter.state_dict()
     if isinstance(config, PartialRunConfig):
         method = "abspose-partial"
-        model: Any = calibrated(_rounded(PartialLifter(config.model), state), config, splits.val)
-        expected = partial_scores(_rounded(PartialLifter(model), state), splits.test)
+        partner = None if config.model.exact is None else load_abspose(config.model.exact)[0]
+        model: Any = calibrated(_rounded(PartialLifter(config.model), state), config, splits.val, partner)
+        expected = partial_scores(_rounded(PartialLifter(model), state), splits.test, partner)
     else:
         assert isinstance(config, LifterConfig)
         method, model = "abspose", config.model
@@ -86,8 +88,10 @@ def expected_scores(lifter: AbsPoseLifter, test_joints: torch.Tensor) -> dict[st
     return scores
 
 
-def partial_scores(lifter: PartialLifter, test_joints: torch.Tensor) -> dict[str, dict[str, float]]:
-    """The same for a partial lifter, and with 30 % of the joints missing, and of the upper body without legs."""
+def partial_scores(
+    lifter: PartialLifter, test_joints: Tensor, exact: AbsPoseLifter | None = None
+) -> dict[str, dict[str, float]]:
+    """The same for a partial lifter, and with 30 % of the joints missing, with its second opinion where it has one."""
     views = _standard_views(test_joints)
     scores = {}
     for name, given, detections in (
@@ -96,7 +100,7 @@ def partial_scores(lifter: PartialLifter, test_joints: torch.Tensor) -> dict[str
         ("30 % of joints missing, height unknown", False, DetectionConfig(missing_share=1.0, missing_exactly=0.3)),
     ):
         chance = step_generator(TEST_SEED, 1)
-        located = lift_detections(lifter, views, detections, chance, give_stature=given, flip=True)
+        located = lift_detections(lifter, views, detections, chance, give_stature=given, flip=True, exact=exact)
         scores[name] = _millimetres(located.joints_cam, views)
     return scores
 
@@ -107,19 +111,58 @@ def _millimetres(predicted: Tensor, views: ViewBatch) -> dict[str, float]:
     return {f"{key}_mm": round(1000 * value, 2) for key, value in metres.items()}
 
 
-def calibrated(lifter: PartialLifter, config: PartialRunConfig, val_joints: Tensor) -> PartialConfig:
+def calibrated(
+    lifter: PartialLifter, config: PartialRunConfig, val_joints: Tensor, exact: AbsPoseLifter | None = None
+) -> PartialConfig:
     """Return the model's configuration with factors by which its half-widths hold 68 % of the errors on other people.
 
-    The people are the validation split's, seen as in training, one factor per axis for poses and for roots.
+    The people are the validation split's, widened, seen by cameras and detectors as in training. One factor per axis
+    for poses, for roots and for what they amount to; and such factors for exact keypoints, where a second opinion is
+    asked.
     """
-    generator = step_generator(CALIBRATION_SEED, 0)
-    views = sample_views(val_joints, TEST_VIEWS, generator, config.people, config.cameras)
-    relative, root = stated_and_true(lifter, views, config.detections, generator)
-    return replace(
-        config.model,
-        relative_factors=tuple(_factor(*(side[:, 1:, axis] for side in relative)) for axis in range(3)),
-        root_factors=tuple(_factor(*(side[:, axis] for side in root)) for axis in range(3)),
-    )
+    model = _calibrated(lifter, config, config.model, val_joints)
+    return model if exact is None else _calibrated(lifter, config, model, val_joints, exact)
+
+
+def _calibrated(
+    lifter: PartialLifter,
+    config: PartialRunConfig,
+    model: PartialConfig,
+    joints: Tensor,
+    exact: AbsPoseLifter | None = None,
+) -> PartialConfig:
+    """The factors of one kind of keypoints: on pose and root, then on what they amount to, heights known or not."""
+    kind, generator = "" if exact is None else "exact_", step_generator(CALIBRATION_SEED, 0)
+    views = sample_views(joints, TEST_VIEWS, generator, config.people, config.cameras)
+    detections = _inexact(config) if exact is None else DetectionConfig()
+    relative, root = stated_and_true(lifter, views, detections, generator, exact)
+    factors = {"relative": _factors(*(side[:, 1:] for side in relative)), "root": _factors(*root)}
+    if exact is None:
+        apart = (views.stature_m / model.mean_stature_m - 1.0).abs()
+        model = replace(model, stature_spread=round(float(apart.quantile(COVERED)), 4))
+    lifter.config = model = replace(model, **{f"{kind}{name}_factors": value for name, value in factors.items()})
+    stated, error = [], []
+    for given in (False, True):
+        located = lift_detections(lifter, views, detections, generator, give_stature=given, flip=True, exact=exact)
+        stated.append(located.sigma_m)
+        error.append(located.joints_cam - views.joints_cam)
+    return replace(model, **{f"{kind}located_factors": _factors(torch.cat(stated), torch.cat(error))})
+
+
+def _inexact(config: PartialRunConfig) -> DetectionConfig:
+    """The recipe's detections without the exact ones of `h36m17`, where those have a second opinion to themselves."""
+    detections = config.detections
+    if config.model.exact is None:
+        return detections
+    total = sum(share for _, share in detections.joint_sets)
+    own = sum(share for name, share in detections.joint_sets if name == "h36m17") / total
+    clean = detections.clean_share
+    return replace(detections, clean_share=clean * (1 - own) / (1 - clean * own))
+
+
+def _factors(stated: Tensor, error: Tensor) -> tuple[float, ...]:
+    """One factor per axis, the last dimension."""
+    return tuple(_factor(stated[..., axis], error[..., axis]) for axis in range(stated.shape[-1]))
 
 
 def _factor(stated: Tensor, error: Tensor) -> float:

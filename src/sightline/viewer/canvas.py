@@ -105,6 +105,22 @@ class Canvas:
         if len(inside) >= 3:
             self._draw.polygon([tuple(point) for point in inside.tolist()], fill=_paint(colour, alpha))
 
+    def haze(self, polygons: Sequence[np.ndarray], colour: Colour, alpha: float) -> None:
+        """Filled polygons that overlap as one shape: where several lie over each other, it is no denser."""
+        inside = [np.clip(np.asarray(each, dtype=np.float64) * _FINER, -_FAR_PX, _FAR_PX) for each in polygons]
+        if not inside:
+            return
+        corners = np.concatenate(inside)
+        low = np.floor(corners.min(axis=0)).clip(0, self._image.size).astype(int)
+        high = np.ceil(corners.max(axis=0) + 1.0).clip(0, self._image.size).astype(int)
+        if (high <= low).any():
+            return
+        mask = Image.new("L", tuple((high - low).tolist()))
+        painter = ImageDraw.Draw(mask)
+        for each in inside:
+            painter.polygon([tuple(point) for point in (each - low).tolist()], fill=round(255 * alpha))
+        self._image.paste(colour, tuple(low.tolist()), mask)
+
     def box(
         self,
         corners: tuple[float, float, float, float],

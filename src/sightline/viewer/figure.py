@@ -18,7 +18,7 @@ from sightline.viewer.layout import Rect, arranged, fitted
 from sightline.viewer.overlay import draw_overlay, reprojection_px
 from sightline.viewer.scene import ScenePainter
 from sightline.viewer.stage import Stage
-from sightline.viewer.style import PALETTE, PERSON_COLOURS, TYPE_SCALE, Side, toned
+from sightline.viewer.style import GHOST, HAZE, PALETTE, PERSON_COLOURS, TYPE_SCALE, Side, ghostly, toned
 from sightline.viewer.topview import TopPainter
 
 SMALLEST: Final = (480, 270)
@@ -27,6 +27,7 @@ _SOURCES = {
     "calibrated_focal": "calibrated focal length",
     "given_focal": "given focal length",
     "exif_focal": "focal length from EXIF",
+    "estimated_focal": "focal length estimated from people",
     "assumed_fov": "assumed field of view",
     "assumed_focal": "assumed focal length",
     "mixed": "focal lengths known differently",
@@ -71,6 +72,7 @@ class FigureRenderer:
             self._caption(canvas, *note)
             if rect is self.layout.scene:
                 self._sides(canvas)
+                self._doubts(canvas, frame)
             canvas.box((0, 0, *canvas.size), None, PALETTE.border)
             sheet.paste(canvas.finished(), rect[:2])
         sheet.paste(self._title(frame).finished(), (0, 0))
@@ -100,11 +102,9 @@ class FigureRenderer:
         picture = "" if miss is None else f"white: 3D seen through the camera, {miss:.1f} px off"
         floor = f"{self.stage.ground.words}  ·  {self.scene.tile_m:g} m grid"
         root = spoken(self.poses.skeleton.joints[self.poses.skeleton.root])
-        return {
-            "picture": ("Picture", picture),
-            "scene": ("Scene", floor),
-            "top": ("Top view", f"distances: straight from the camera to the {root}"),
-        }
+        about = ", ± 68 %" if any(person.sigma_m is not None for person in frame.people) else ""
+        distances = f"distances: straight from the camera to the {root}{about}"
+        return {"picture": ("Picture", picture), "scene": ("Scene", floor), "top": ("Top view", distances)}
 
     def _caption(self, canvas: Canvas, heading: str, note: str) -> None:
         """The panel's name in its upper left corner and one quiet line at its foot."""
@@ -130,6 +130,22 @@ class FigureRenderer:
             x -= text_width(words, scale.tick) + 0.7 * scale.tick
             canvas.dot((x, y), 0.36 * scale.tick, toned(PERSON_COLOURS[0], side))
             x -= 1.4 * scale.tick
+
+    def _doubts(self, canvas: Canvas, frame: PoseFrame) -> None:
+        """What haze and thin lines are, below the sides, where there are any."""
+        scale, pad, colour = self._type, 0.8 * self._type.note, PERSON_COLOURS[0]
+        x, y = canvas.size[0] - pad, 1.35 * pad + 1.6 * scale.tick
+        if any(person.hypotheses for person in frame.people):
+            words = "other poses, score"
+            canvas.text((x, y), words, scale.tick, PALETTE.muted, anchor="rm")
+            x -= text_width(words, scale.tick) + 0.5 * scale.tick
+            canvas.line([(x - 1.1 * scale.tick, y), (x, y)], ghostly(colour), 2.0, alpha=GHOST)
+            x -= 2.0 * scale.tick
+        if any(person.sigma_m is not None for person in frame.people):
+            words, half = "within 68 %", 0.55 * scale.tick
+            canvas.text((x, y), words, scale.tick, PALETTE.muted, anchor="rm")
+            x -= text_width(words, scale.tick) + 0.5 * scale.tick
+            canvas.box((x - 2.0 * half, y - half, x, y + half), colour, radius=3.0, alpha=HAZE)
 
 
 def render_frame(

@@ -29,6 +29,11 @@ def metres(value: float) -> str:
     return f"{value:.2f} m"
 
 
+def metres_about(value: float, sigma: float | None) -> str:
+    """A distance with its 68 % half-width where one is stated: `3.42 ± 0.18 m`."""
+    return metres(value) if sigma is None else f"{value:.2f} ± {metres(sigma)}"
+
+
 def draw_labels(
     canvas: Canvas,
     labels: Sequence[Label],

@@ -41,6 +41,23 @@ def draw_body(
         canvas.dot(points[joint], radius, toned(colour, sides[joint]))
 
 
+def draw_ghost(
+    canvas: Canvas, points: Float[np.ndarray, "joint 2"], skeleton: Skeleton, colour: Colour, width: float, alpha: float
+) -> None:
+    """Draw a skeleton as faint lines without joints, as one shape."""
+    known = np.asarray(np.isfinite(points).all(axis=-1))
+    pairs = [points[[child, parent]] for child, parent in skeleton.bones if known[child] and known[parent]]
+    canvas.haze([_bar(pair[0], pair[1], width) for pair in pairs], colour, alpha)
+
+
+def _bar(start: Float[np.ndarray, "2"], end: Float[np.ndarray, "2"], width: float) -> Float[np.ndarray, "corner 2"]:
+    """The outline of a line of a width with round ends."""
+    along = end - start
+    turn = float(np.arctan2(along[1], along[0])) + np.linspace(0.5 * np.pi, 1.5 * np.pi, 7)
+    cap = 0.5 * width * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
+    return np.concatenate([start + cap, end - cap])
+
+
 def draw_wire(
     canvas: Canvas, points: Float[np.ndarray, "joint 2"], skeleton: Skeleton, colour: Colour, width: float
 ) -> None:

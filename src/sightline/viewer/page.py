@@ -26,11 +26,11 @@ from sightline.viewer.ground import left_right
 from sightline.viewer.overlay import check_background
 from sightline.viewer.scene import tiles
 from sightline.viewer.stage import Stage
-from sightline.viewer.style import PALETTE, PERSON_COLOURS, Colour, as_hex, person_colours
+from sightline.viewer.style import GHOST, HAZE, PALETTE, PERSON_COLOURS, Colour, as_hex, person_colours
 
 _LONGEST_BACKDROP_PX: Final = 1280
 _DEFAULT_FPS: Final = 25.0
-_SCRIPTS: Final = ("draw.js", "scene.js", "panels.js", "page.js")
+_SCRIPTS: Final = ("draw.js", "doubt.js", "scene.js", "panels.js", "page.js")
 
 
 def write_page(
@@ -42,7 +42,8 @@ def write_page(
 ) -> None:
     """Write a film (or one picture) as a single HTML page that needs no network and no other file.
 
-    The page holds the poses rounded to millimetres and tenths of a pixel (about 0.6 kB per person and frame), the 3D
+    The page holds the poses rounded to millimetres and tenths of a pixel (about 0.6 kB per
+    person and frame, 0.2 kB more with stated uncertainty and 0.3 kB for every other pose), the 3D
     view, the picture plane, the top view, the distances and, for films, a timeline. `background_png` is the image (an
     array, the bytes of an image file, or its path) of the frame at position `background_frame` in `poses.frames`, where
     the page opens; it is embedded at up to 1280 px and shown pale behind other frames. Raises `InputError` where the
@@ -101,6 +102,8 @@ def _payload(poses: Poses) -> dict[str, Any]:
         "reach": round(1.05 * reach, 2),
         "cameras": [_camera(stage, camera) for camera in cameras],
         "frames": frames,
+        "haze": HAZE,
+        "ghost": GHOST,
     }
 
 
@@ -121,14 +124,25 @@ def _frame(stage: Stage, frame: PoseFrame, cameras: list[Camera]) -> dict[str, A
 
 
 def _person(stage: Stage, camera: Camera, person: Person, colour: Colour) -> dict[str, Any]:
-    """One person: id, colour, joints (mm, ground frame), keypoints and reprojected joints (px), all flat."""
-    return {
+    """One person: id, colour, joints (mm, ground frame), keypoints and reprojected joints (px), all flat.
+
+    Where they are stated also `s`, half-widths along the camera's axes (mm), and `h`, other poses with their scores.
+    """
+    shown: dict[str, Any] = {
         "id": person.id,
         "c": as_hex(colour),
         "j": _whole(1000.0 * stage.ground.placed(person.joints_cam_m)),
         "k": _tenths(person.keypoints_px),
         "r": _tenths(projected(camera, person.joints_cam_m)),
     }
+    if person.sigma_m is not None:
+        shown["s"] = _whole(1000.0 * person.sigma_m)
+    if person.hypotheses:
+        shown["h"] = [
+            {"w": f"{each.score:.2g}", "j": _whole(1000.0 * stage.ground.placed(each.joints_cam_m))}
+            for each in person.hypotheses
+        ]
+    return shown
 
 
 def _camera(stage: Stage, camera: Camera) -> dict[str, Any]:

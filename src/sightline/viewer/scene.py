@@ -6,14 +6,16 @@ import numpy as np
 from jaxtyping import Float
 
 from sightline.structures import PoseFrame
-from sightline.viewer.canvas import Canvas
-from sightline.viewer.labels import Label, draw_labels, head_box, reserved
-from sightline.viewer.limbs import draw_body
-from sightline.viewer.stage import Actor, Stage
-from sightline.viewer.style import PALETTE, Colour, TypeScale, mixed
+from sightline.viewer.canvas import Canvas, text_width
+from sightline.viewer.labels import Box, Label, draw_labels, head_box, placed, reserved
+from sightline.viewer.limbs import draw_body, draw_ghost
+from sightline.viewer.spread import haze, seen_through
+from sightline.viewer.stage import Actor, Other, Stage
+from sightline.viewer.style import GHOST, HAZE, PALETTE, Colour, TypeScale, ghostly, mixed
 from sightline.viewer.view import View, fitted_view
 
 _LIMB_M = 0.068  # thickness of a limb
+_FEW = 8  # people up to whom the scores of other poses have room
 _AZIMUTHS_RAD = np.radians([22.0, 28.0, 34.0, 40.0])
 _ELEVATIONS_RAD = np.radians([15.0, 19.0, 24.0, 30.0])
 
@@ -36,6 +38,8 @@ class ScenePainter:
             for actor in actors:
                 self._draw_shadow(canvas, actor)
         self._draw_fan(canvas, frame)
+        for actor in actors:
+            self._draw_doubt(canvas, actor)
         order = sorted(actors, key=lambda actor: -self._depth(actor))
         drawn_camera = False
         for actor in order:
@@ -47,7 +51,9 @@ class ScenePainter:
             self._draw_camera(canvas, frame)
         labels = [label for label in map(self._label, actors) if label is not None]
         taken = [*reserved(self.size, self.scale), *(head_box(label, self.scale) for label in labels)]
-        draw_labels(canvas, labels, self.scale, reach_px=0.9 * self.scale.label, taken=taken)
+        taken += draw_labels(canvas, labels, self.scale, reach_px=0.9 * self.scale.label, taken=taken)
+        if len(actors) <= _FEW:
+            self._draw_scores(canvas, actors, taken)
         return canvas
 
     def _fitted(self) -> View:
@@ -108,6 +114,50 @@ class ScenePainter:
         width = np.clip(_LIMB_M * self.view.focal_px / near, 2.4, 40.0)
         skeleton, sides = self.stage.skeleton, self.stage.sides
         draw_body(canvas, seen[:, :2], skeleton, sides, actor.colour, width, depth=seen[:, 2])
+
+    def _draw_doubt(self, canvas: Canvas, actor: Actor) -> None:
+        """Where the body may be, and the other poses that the picture allows, with their scores."""
+        skeleton = self.stage.skeleton
+        if actor.spread_ground is not None:
+            shapes = haze(actor.joints_ground, actor.spread_ground, skeleton.bones, seen_through(self.view))
+            canvas.haze(shapes, actor.colour, HAZE)
+        for other in actor.others:
+            seen = self.view.seen(other.joints_ground)
+            width = float(np.clip(0.35 * _LIMB_M * self.view.focal_px / max(self._depth(actor), 0.3), 1.6, 8.0))
+            draw_ghost(canvas, seen[:, :2], skeleton, ghostly(actor.colour), width, GHOST)
+
+    def _draw_scores(self, canvas: Canvas, actors: list[Actor], taken: list[Box]) -> None:
+        """The scores of other poses, beside the joint in which each parts from its person most."""
+        letters, half = self.scale.tick, 0.4 * self.scale.tick
+        for actor in actors:
+            body = [(x - half, y - half, x + half, y + half) for x, y in self._covered(actor).tolist()]
+            for other in actor.others:
+                spot = self._parting(actor, other, letters)
+                if spot is None:
+                    continue
+                size = (text_width(other.words, letters), 1.1 * letters)
+                (box,) = placed([spot], [size], self.size, 0.2 * letters, taken=[*taken, *body])
+                tone, middle = ghostly(actor.colour), (box[1] + box[3]) / 2.0
+                canvas.text((box[0], middle), other.words, letters, tone, anchor="lm", casing=PALETTE.panel)
+                taken.append(box)
+
+    def _covered(self, actor: Actor) -> Float[np.ndarray, "spot 2"]:
+        """Spots (px) that a body covers: its joints, and between those of a limb."""
+        seen = self.view.seen(actor.joints_ground)[:, :2]
+        child, parent = np.array(self.stage.skeleton.bones).reshape(-1, 2).T
+        spots = [seen] + [seen[child] + share * (seen[parent] - seen[child]) for share in (0.25, 0.5, 0.75)]
+        covered = np.concatenate(spots)
+        return covered[np.isfinite(covered).all(axis=-1)]
+
+    def _parting(self, actor: Actor, other: Other, beyond_px: float) -> tuple[float, float] | None:
+        """A spot beyond the joint in which another pose, as seen here, is furthest from the first; None if unseen."""
+        one, two = self.view.seen(actor.joints_ground)[:, :2], self.view.seen(other.joints_ground)[:, :2]
+        apart = np.nan_to_num(np.linalg.norm(two - one, axis=-1), nan=-1.0)
+        joint = int(np.argmax(apart))
+        if apart[joint] < 0.0:
+            return None
+        x, y = (two[joint] + beyond_px * (two[joint] - one[joint]) / max(float(apart[joint]), 1e-9)).tolist()
+        return x, y
 
     def _draw_shadow(self, canvas: Canvas, actor: Actor) -> None:
         flat = actor.joints_ground * np.array([1.0, 1.0, 0.0])

@@ -12,11 +12,25 @@ from sightline.skeleton import Skeleton
 from sightline.structures import Person, PoseFrame, Poses
 from sightline.viewer.frustum import border_rays, horizontal_rays
 from sightline.viewer.ground import Ground, find_ground, left_right
+from sightline.viewer.spread import covariances
 from sightline.viewer.style import Colour, Side, coloured, person_colours, side_of
 
 _LONGEST_SCENE = 4.0  # times the median distance: people beyond do not shrink the view of all others
 _TRAIL_S = 1.0
 _ROOM_M = np.array([[-1.0, -0.3, 0.0], [1.0, 2.2, 0.0]])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Other:
+    """Another pose that would explain the same picture, with the score it has by itself."""
+
+    score: float
+    joints_ground: Float[np.ndarray, "joint 3"]
+
+    @property
+    def words(self) -> str:
+        """The score as it stands beside the pose."""
+        return f"{self.score:.2g}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +45,9 @@ class Actor:
     facing: Float[np.ndarray, "2"] | None
     shoulders: Float[np.ndarray, "2 2"] | None
     sigma_ground: Float[np.ndarray, "2 3"] | None
+    distance_sigma_m: float | None
+    spread_ground: Float[np.ndarray, "joint 3 3"] | None
+    others: tuple[Other, ...]
 
     @property
     def badge(self) -> str:
@@ -123,6 +140,14 @@ class Stage:
             facing=_facing(self.skeleton, joints),
             shoulders=None if shoulders is None else shoulders[:, :2],
             sigma_ground=self._depth_bar(person, place),
+            distance_sigma_m=None if place is None else distance_sigma_m(person, place, self.skeleton.root),
+            spread_ground=None
+            if person.sigma_m is None
+            else covariances(person.sigma_m, np.asarray(self.ground.ground_from_cam)),
+            others=tuple(
+                Other(score=each.score, joints_ground=self.ground.placed(each.joints_cam_m))
+                for each in person.hypotheses or ()
+            ),
         )
 
     def _depth_bar(self, person: Person, place: Float[np.ndarray, "3"] | None) -> Float[np.ndarray, "2 3"] | None:
@@ -140,6 +165,17 @@ def person_place(person: Person, skeleton: Skeleton) -> Float[np.ndarray, "3"] |
         return np.array(root)
     known = person.joints_cam_m[np.isfinite(person.joints_cam_m).all(axis=-1)]
     return known.mean(axis=0) if len(known) else None
+
+
+def distance_sigma_m(person: Person, place_cam: Float[np.ndarray, "3"], root: int) -> float | None:
+    """The 68 % half-width (m) of a person's distance, by what is stated of the root; None where nothing is.
+
+    The picture fixes the line of sight, so the root's errors along the axes come together: they add up.
+    """
+    if person.sigma_m is None or not np.isfinite(person.sigma_m[root]).all():
+        return None
+    away = np.abs(place_cam) / max(float(np.linalg.norm(place_cam)), 1e-9)
+    return float(away @ person.sigma_m[root])
 
 
 def _pair(skeleton: Skeleton, joints: Float[np.ndarray, "joint 3"], part: str) -> Float[np.ndarray, "2 3"] | None:

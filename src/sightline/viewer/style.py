@@ -48,6 +48,10 @@ class TypeScale:
 
 
 PALETTE = Palette()
+HAZE = 0.2
+"""How dense the haze of uncertainty is, 0 … 1."""
+GHOST = 0.6
+"""How dense other poses of a person are."""
 TYPE_SCALE = TypeScale()
 
 PERSON_COLOURS: tuple[Colour, ...] = (
@@ -76,6 +80,11 @@ def toned(colour: Colour, side: Side) -> Colour:
     if side == "right":
         return mixed(colour, (0, 0, 0), 0.25)
     return colour
+
+
+def ghostly(colour: Colour) -> Colour:
+    """A person's colour in their other poses: paler than any side of the body."""
+    return mixed(colour, PALETTE.text, 0.35)
 
 
 def side_of(skeleton: Skeleton, joint: int) -> Side:

@@ -7,9 +7,11 @@ from jaxtyping import Float
 
 from sightline.structures import PoseFrame
 from sightline.viewer.canvas import Canvas, text_width
-from sightline.viewer.labels import Box, Label, draw_labels, metres, reserved
+from sightline.viewer.ground import left_right
+from sightline.viewer.labels import Box, Label, draw_labels, metres_about, reserved
+from sightline.viewer.spread import haze, seen_from_above
 from sightline.viewer.stage import Actor, Stage
-from sightline.viewer.style import PALETTE, TypeScale, mixed, toned
+from sightline.viewer.style import HAZE, PALETTE, Colour, TypeScale, mixed, toned
 
 _STEPS_M = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _WORDS_RAD = np.radians(55.0)  # ring radii are written no further to the side than this
@@ -43,13 +45,15 @@ class TopPainter:
         self._draw_camera(canvas, frame)
         actors = [actor for actor in self.stage.actors(frame) if actor.place_ground is not None]
         for actor in actors:
+            self._draw_doubt(canvas, actor)
+        for actor in actors:
             self._draw_actor(canvas, actor, frame)
         labels, dots = [], []
         for actor in actors:
             assert actor.place_ground is not None
             assert actor.distance_m is not None  # whoever has a place has a distance
             x, y = self.place(actor.place_ground).tolist()
-            text = metres(actor.distance_m)
+            text = metres_about(actor.distance_m, actor.distance_sigma_m)
             labels.append(Label(anchor_px=(x, y), badge=actor.badge, text=text, colour=actor.colour))
             radius = max(6.0, 0.2 * self.px_per_m)
             dots.append((x - radius, y - radius, x + radius, y + radius))
@@ -115,14 +119,14 @@ class TopPainter:
         assert actor.place_ground is not None
         self._draw_trail(canvas, actor, frame)
         place = self.place(actor.place_ground)
-        if actor.sigma_ground is not None:
-            near, far = self.place(actor.sigma_ground)
-            canvas.line([near, far], actor.colour, 2.0, alpha=0.6)
         thick = float(np.clip(_SHOULDER_M * self.px_per_m * 1.6, 4.0, 16.0))
         if actor.facing is not None:
             away = actor.facing * np.array([1.0, -1.0])
             tip, side = place + away * 2.6 * thick, np.array([-away[1], away[0]]) * 0.9 * thick
             canvas.polygon([tip, place + side, place - side], mixed(actor.colour, PALETTE.panel, 0.35))
+        if actor.sigma_ground is not None:
+            near, far = self.place(actor.sigma_ground)
+            self._draw_bar(canvas, near, far, actor.colour)
         if actor.shoulders is not None:
             left, right = self.place(actor.shoulders)
             middle = (left + right) / 2.0
@@ -131,6 +135,27 @@ class TopPainter:
             canvas.limb(left, middle, toned(actor.colour, "left"), thick)
         canvas.dot(place, 0.62 * thick + 1.5, PALETTE.casing)
         canvas.dot(place, 0.62 * thick, actor.colour)
+
+    def _draw_doubt(self, canvas: Canvas, actor: Actor) -> None:
+        """Where root and shoulders, which are what is drawn of a person here, may be."""
+        if actor.spread_ground is None:
+            return
+        shoulders, root = left_right(self.stage.skeleton, "Shoulder"), self.stage.skeleton.root
+        rows = [root, *shoulders]
+        bones = [(1, 2)] if shoulders else []
+        placing = seen_from_above(self.px_per_m, self.place)
+        shapes = haze(actor.joints_ground[rows], actor.spread_ground[rows], bones, placing)
+        canvas.haze(shapes, actor.colour, HAZE)
+
+    def _draw_bar(
+        self, canvas: Canvas, near: Float[np.ndarray, "2"], far: Float[np.ndarray, "2"], colour: Colour
+    ) -> None:
+        """The root's depth, one half-width nearer and farther, with ends across."""
+        canvas.line([near, far], colour, 2.0)
+        along = (far - near) / max(float(np.linalg.norm(far - near)), 1e-9)
+        across = 0.35 * self.scale.tick * np.array([-along[1], along[0]])
+        for end in (near, far):
+            canvas.line([end - across, end + across], colour, 2.0)
 
     def _draw_trail(self, canvas: Canvas, actor: Actor, frame: PoseFrame) -> None:
         path = self.stage.trail(actor.id, frame)

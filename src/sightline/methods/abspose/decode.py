@@ -40,9 +40,7 @@ def points_from_keypoints(
     return xy * camera.focal_px[..., None, :], valid
 
 
-def depth_unit_m(
-    camera: Camera, config: AbsPoseConfig, stature_m: Float[Tensor, " batch"]
-) -> Float[Tensor, " batch"]:
+def depth_unit_m(camera: Camera, config: AbsPoseConfig, stature_m: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
     """Metres of root depth for one unit of the network's depth output (eq. 6)."""
     unit = stature_m if config.unit == "stature" else torch.ones_like(stature_m)
     if config.coordinates == "pixels" and config.depth == "canonical":

@@ -18,9 +18,10 @@ from torch import Tensor
 from sightline.camera import Camera
 from sightline.landmarks import as_landmarks
 from sightline.methods.abspose.decode import RootRule, decode, flipped_average, points_from_keypoints
+from sightline.methods.abspose.exact import second_opinion
 from sightline.methods.abspose.model import AbsPoseLifter, Lifted
 from sightline.methods.abspose.partial import Detected, PartialLifted, PartialLifter, flip_averaged
-from sightline.methods.abspose.partial_decode import locate
+from sightline.methods.abspose.partial_decode import Located, locate
 from sightline.skeleton import Skeleton, conversion, get_skeleton
 from sightline.structures import PersonKeypoints
 
@@ -43,6 +44,8 @@ class Readied:
     """People as an engine takes them, one row each, and why some cannot be lifted (None: they can)."""
 
     rows: Detected | Float[Tensor, "person 17 2"]
+    anatomical: bool = True
+    """Whether the joints are those of `h36m17` themselves."""
     reasons: tuple[str | None, ...]
 
 
@@ -134,10 +137,13 @@ class WholeEngine:
 
 
 class PartialEngine:
-    """The partial lifter: any joint set, four landmarks or more."""
+    """The partial lifter: any joint set, four landmarks or more; and the paper's, for joints that may be exact."""
 
-    def __init__(self, network: PartialLifter, device: torch.device, *, flip: bool) -> None:
+    def __init__(
+        self, network: PartialLifter, device: torch.device, *, flip: bool, exact: AbsPoseLifter | None = None
+    ) -> None:
         self.network, self.device, self.flip = network.to(device), device, flip
+        self.exact = None if exact is None else exact.to(device)
 
     @property
     def mean_stature_m(self) -> float | None:
@@ -148,12 +154,13 @@ class PartialEngine:
     def details(self) -> dict[str, str | float]:
         """What the results should tell about it."""
         config = self.network.config
-        return {
+        told: dict[str, str | float] = {
             "root": "learned",
             "canonical_depth": "derived through the focal length",
             "mean_stature_m": config.mean_stature_m,
             "stature_spread": config.stature_spread,
         }
+        return told if config.exact is None else told | {"exact": config.exact}
 
     def ready(self, people: Sequence[PersonKeypoints], skeleton: Skeleton, camera: Camera) -> Readied:
         """Convert people seen by one camera."""
@@ -172,7 +179,8 @@ class PartialEngine:
             torch.from_numpy(seen),
             self._up(camera).expand(len(people), 3),
         )
-        return Readied(rows=rows, reasons=tuple(map(self._reason, seen.sum(-1).tolist(), lost.tolist())))
+        reasons = tuple(map(self._reason, seen.sum(-1).tolist(), lost.tolist()))
+        return Readied(rows=rows, anatomical=skeleton.name == "h36m17", reasons=reasons)
 
     @staticmethod
     def _up(camera: Camera) -> Tensor:
@@ -194,12 +202,15 @@ class PartialEngine:
         assert isinstance(readied.rows, Detected)
         del camera  # rays know no camera
         detected = Detected(*(value[list(rows)] for value in readied.rows))
+        located = self._located(detected, stature_m.float(), anatomical=readied.anatomical)
+        return LiftedPeople(*(value.double().numpy() for value in located))
+
+    def _located(self, detected: Detected, stature_m: Tensor | None, *, anatomical: bool) -> Located:
         there = Detected(*(value.to(self.device) for value in detected))
         lifted = flip_averaged(self.network, there) if self.flip else self.network(there)
-        located = locate(
-            PartialLifted(*(value.cpu() for value in lifted)), detected, self.network.config, stature_m.float()
-        )
-        return LiftedPeople(*(value.double().numpy() for value in located))
+        if self.exact is not None and anatomical:
+            lifted = second_opinion(lifted, there, self.exact)
+        return locate(PartialLifted(*(value.cpu() for value in lifted)), detected, self.network.config, stature_m)
 
     @torch.no_grad()
     def lift_array(
@@ -213,8 +224,5 @@ class PartialEngine:
         rays = torch.cat([torch.where(seen[..., None], xy, 0.0), xy.new_zeros(count, more, 2)], dim=1).float()
         seen = torch.cat([seen, seen.new_zeros(count, more)], dim=1)
         up = self._up(camera).expand(count, 3)
-        detected = Detected(rays, seen.float(), seen, up)
-        there = Detected(*(value.to(self.device) for value in detected))
-        lifted = flip_averaged(self.network, there) if self.flip else self.network(there)
-        located = locate(PartialLifted(*(value.cpu() for value in lifted)), detected, self.network.config, stature_m)
+        located = self._located(Detected(rays, seen.float(), seen, up), stature_m, anatomical=True)
         return located.joints_cam.to(keypoints_px)

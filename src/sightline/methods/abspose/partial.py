@@ -55,14 +55,20 @@ class PartialConfig:
     camera that looks straight at the person."""
     root_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Factors on those of the root."""
+    located_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Factors on those of absolute positions, per axis of the camera: errors of pose and root are not independent."""
+    exact: str | None = None
+    """Weights of the paper's lifter that are asked as well where keypoints may be exact (`exact.second_opinion`)."""
+    exact_relative_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """The three where they are exact, and that lifter's answer is taken."""
+    exact_root_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    exact_located_factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.network not in ("mlp", "transformer"):
             raise ValueError(f'network: expected "mlp" or "transformer", got {self.network!r}')
         if min(self.width, self.blocks, self.heads, self.hypotheses) < 1:
             raise ValueError("width, blocks, heads, hypotheses: expected at least 1 of each")
-        for name in ("relative_factors", "root_factors"):  # JSON knows no tuples
-            object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
 class Detected(NamedTuple):
@@ -101,6 +107,9 @@ class PartialLifted(NamedTuple):
     scale: Float[Tensor, " batch"]
     """Spread of the seen landmarks about their middle, in tangents of the angle."""
     cam_from_turned: Float[Tensor, "batch 3 3"]
+    exactness: Float[Tensor, " batch"]
+    """How far the half-widths are those of exact, complete keypoints, on which a second opinion has taken the answer
+    over (`exact`): 0 to 1."""
 
 
 def look_straight(detected: Detected) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -201,6 +210,7 @@ class PartialLifter(nn.Module):
             scores=doubt[:, coordinates + 3 :],
             scale=scale,
             cam_from_turned=cam_from_turned,
+            exactness=torch.zeros_like(scale),
         )
 
 
@@ -248,6 +258,7 @@ def mirrored_back(lifted: PartialLifted) -> PartialLifted:
         lifted.scores,
         lifted.scale,
         turn,
+        lifted.exactness,
     )
 
 
@@ -257,9 +268,8 @@ def flip_averaged(lifter: PartialLifter, detected: Detected) -> PartialLifted:
     count = len(detected.rays)
     first = PartialLifted(*(value[:count] for value in both))
     second = mirrored_back(PartialLifted(*(value[count:] for value in both)))
-    mean = [(one + other) / 2 for one, other in zip(first, second, strict=True)]
-    mean[-1] = first.cam_from_turned
-    return PartialLifted(*mean)
+    mean = PartialLifted._make((one + other) / 2 for one, other in zip(first, second, strict=True))
+    return mean._replace(cam_from_turned=first.cam_from_turned)
 
 
 def place_of(lifted: PartialLifted) -> Float[Tensor, "batch 3"]:

@@ -52,9 +52,7 @@ def locate(
     given = torch.full_like(lifted.scale, torch.nan) if stature_m is None else stature_m.to(lifted.scale)
     unknown = given.isnan()
     stature = torch.where(unknown, given.new_tensor(config.mean_stature_m), given)
-    place = place_of(lifted)
-    if fitted:
-        place = _across(lifted, detected, place)
+    place = fitted_place(lifted, detected) if fitted else place_of(lifted)
     metres = stature[:, None, None]
     back = lifted.cam_from_turned.mT
     poses = torch.cat([lifted.relative[:, None], lifted.others], dim=1) + place[:, None, None]
@@ -63,11 +61,13 @@ def locate(
     return Located(poses[:, 0], sigma, poses[:, 1:], lifted.scores.softmax(-1))
 
 
-def _across(lifted: PartialLifted, detected: Detected, place: Tensor) -> Tensor:
-    """Least squares for the root's x and y at its depth: the pose's joints on the rays of those that were seen.
+def fitted_place(lifted: PartialLifted, detected: Detected) -> Float[Tensor, "batch 3"]:
+    """The root in statures, the turned camera's frame, where the pose's joints lie on the rays of those that were seen.
 
-    A joint counts by how sure its place about the root is; what the network says of the root itself counts as one more.
+    Least squares for its x and y at the depth that the network says. A joint counts by how sure its place about the
+    root is; what the network says of the root itself counts as one more.
     """
+    place = place_of(lifted)
     rays = torch.cat([detected.rays, torch.ones_like(detected.rays[..., :1])], dim=-1)[:, :JOINTS]
     turned = rays @ lifted.cam_from_turned
     seen = detected.seen[:, :JOINTS] & (turned[..., 2] > 0.05)
@@ -92,12 +92,18 @@ def _sigma(lifted: PartialLifted, place: Tensor, unknown: Tensor, config: Partia
     Along the line of sight the root's depth, the unknown stature and the pose add up; across it an error of depth
     moves a joint only by as much as its ray is inclined. Half-widths combine as standard deviations do.
     """
-    root = lifted.root_spread * lifted.root_spread.new_tensor(config.root_factors)
+    share = lifted.exactness[:, None]
+    root = lifted.root_spread * _factors(share, config.root_factors, config.exact_root_factors)
     size = torch.where(unknown, root.new_tensor(config.stature_spread), 0.0)
     absolute = lifted.relative + place[:, None]
     along = (root[:, 2].square() + size.square()).sqrt()[:, None, None] * absolute
     beside = root[:, :2] * (lifted.scale * place[:, 2])[:, None]
     beside = torch.cat([beside, torch.zeros_like(beside[:, :1])], dim=1)[:, None]
-    own = lifted.spread * lifted.spread.new_tensor(config.relative_factors)
+    own = lifted.spread * _factors(share, config.relative_factors, config.exact_relative_factors)[:, None]
     turned = own.square() + beside.square()
-    return (turned @ lifted.cam_from_turned.square().mT + (along @ lifted.cam_from_turned.mT).square()).sqrt()
+    sigma = (turned @ lifted.cam_from_turned.square().mT + (along @ lifted.cam_from_turned.mT).square()).sqrt()
+    return sigma * _factors(share, config.located_factors, config.exact_located_factors)[:, None]
+
+
+def _factors(share: Tensor, usual: tuple[float, ...], exact: tuple[float, ...]) -> Float[Tensor, "batch 3"]:
+    return share.new_tensor(usual).lerp(share.new_tensor(exact), share)

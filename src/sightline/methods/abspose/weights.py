@@ -6,10 +6,11 @@ from pathlib import Path
 
 from sightline.errors import InputError
 from sightline.formats.weights import Passport, find_passport, read_passport, read_weights
+from sightline.methods.abspose.exact import check_partner
 from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
 from sightline.methods.abspose.partial import PartialConfig, PartialLifter
 
-DEFAULT_WEIGHTS = "abspose-mocap"
+DEFAULT_WEIGHTS = "abspose-street"
 PAPER_WEIGHTS = "abspose-mocap"
 """Weights of the paper's own network, which needs every joint."""
 
@@ -41,9 +42,33 @@ def load_lifter(name_or_path: str | Path = DEFAULT_WEIGHTS) -> tuple[AbsPoseLift
         raise InputError(f"{path}: expected weights of method 'abspose', got '{passport.method}'")
     network, config = _KINDS[passport.method]
     try:
-        lifter = network(config(**passport.model))
+        known = {name: tuple(value) if isinstance(value, list) else value for name, value in passport.model.items()}
+        lifter = network(config(**known))
         lifter.load_state_dict(read_weights(passport, path.parent), strict=True)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: its network and its weights do not fit together ({reason})") from error
     return lifter.eval().requires_grad_(False), passport
+
+
+def partner_of(network: PartialLifter, name_or_path: str | Path) -> AbsPoseLifter | None:
+    """Return the lifter of exact keypoints that a partial lifter names, from beside its passport or the package.
+
+    Args:
+        network: the partial lifter.
+        name_or_path: what it was loaded by.
+
+    Raises:
+        UsageError, InputError: as `load_abspose` does.
+    """
+    name = network.config.exact
+    if name is None:
+        return None
+    beside = find_passport(name_or_path).parent / f"{name}.json"
+    path = beside if beside.exists() else name
+    partner, _ = load_abspose(path)
+    try:
+        check_partner(partner)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    return partner

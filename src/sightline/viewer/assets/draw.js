@@ -16,7 +16,22 @@ function placed(person) {
   const mean = (axis) => known.reduce((sum, joint) => sum + joint[axis], 0) / known.length;
   const place = root || (known.length ? [mean(0), mean(1), mean(2)] : null);
   const distance = place ? Math.hypot(place[0], place[1], place[2] - data.ground.height) : null;
-  return { id: person.id, colour: person.c, joints, place, distance, source: person };
+  const sigma = person.s ? parents.map((_, k) => (person.s[3 * k] === null ? null : person.s.slice(3 * k, 3 * k + 3).map((v) => v / 1000))) : null;
+  return { id: person.id, colour: person.c, joints, place, distance, sigma, about: aboutDistance(place, sigma), source: person };
+}
+
+// A point of the ground frame (m) in the camera's frame (m).
+function inCamera(place) {
+  const p = [place[0], place[1], place[2] - data.ground.height];
+  return [0, 1, 2].map((k) => data.ground.turn.reduce((sum, row, r) => sum + row[k] * p[r], 0));
+}
+
+// The 68 % half-width of a distance (m): the picture fixes the line of sight, so the root's errors along it add up.
+function aboutDistance(place, sigma) {
+  const root = sigma && sigma[data.skeleton.root];
+  if (!place || !root) return null;
+  const away = inCamera(place), far = Math.max(Math.hypot(...away), 1e-9);
+  return away.reduce((sum, v, k) => sum + Math.abs(v) / far * root[k], 0);
 }
 
 function facing(actor) {
@@ -45,6 +60,8 @@ function toned(hex, side) {
 }
 
 function metres(value) { return value.toFixed(2) + " m"; }
+
+function metresAbout(actor) { return actor.about === null || !layers.spread ? metres(actor.distance) : `${actor.distance.toFixed(2)} \u00b1 ${metres(actor.about)}`; }
 
 function stroke(ctx, points, colour, width, alpha = 1) {
   ctx.globalAlpha = alpha;
@@ -93,9 +110,19 @@ function overlap(a, b) {
   return Math.max(0, w) * Math.max(0, h);
 }
 
+// What the page itself shows above a canvas (titles, buttons, notes), as boxes on it.
+function above(canvas) {
+  const from = canvas.getBoundingClientRect();
+  return [...canvas.parentElement.children].filter((one) => one !== canvas).flatMap((one) => {
+    const box = one.getBoundingClientRect();
+    return box.width ? [{ x: box.left - from.left, y: box.top - from.top, w: box.width, h: box.height }] : [];
+  });
+}
+
 // Plates with id and distance: each takes the cheapest free spot around its anchor {x, y, badge, text, colour}.
 function plates(ctx, width, height, labels, reach, first, top = 34) {
-  const size = 14, tall = 22, taken = labels.map((label) => ({ x: label.x - 8, y: label.y - 6, w: 16, h: 16 }));
+  const size = 14, tall = 22, taken = above(ctx.canvas);
+  for (const label of labels) taken.push({ x: label.x - 8, y: label.y - 6, w: 16, h: 16 });
   for (const label of labels) {
     ctx.font = `700 ${size}px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif`;
     label.badgeWidth = Math.max(tall, ctx.measureText(label.badge).width + 12);
@@ -150,14 +177,14 @@ function rounded(ctx, x, y, w, h, colour) {
   ctx.fill();
 }
 
-function words(ctx, text, x, y, align) {
+function words(ctx, text, x, y, align, colour = palette.muted) {
   ctx.font = `400 12px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif`;
   ctx.textAlign = align;
   ctx.textBaseline = "middle";
   ctx.lineWidth = 3;
   ctx.strokeStyle = palette.panel;
   ctx.strokeText(text, x, y);
-  ctx.fillStyle = palette.muted;
+  ctx.fillStyle = colour;
   ctx.fillText(text, x, y);
 }
 

@@ -44,7 +44,7 @@ function describe(frame, actors) {
     const far = document.createElement("strong"), where = document.createElement("span");
     chip.style.background = actor.colour;
     chip.textContent = badge(actor) || "\u00a0";
-    far.textContent = actor.distance === null ? "no 3D" : metres(actor.distance);
+    far.textContent = actor.distance === null ? "no 3D" : metresAbout(actor);
     where.textContent = actor.place ? ["x", "y", "z"].map((name, k) => `${name} ${signed(inCamera(actor.place)[k])}`).join("   ") : "";
     row.append(chip, far, where);
     return row;
@@ -53,11 +53,6 @@ function describe(frame, actors) {
 }
 
 function signed(value) { return (Math.round(value * 100) / 100 + 0).toFixed(2).replace("-", "\u2212"); }
-
-function inCamera(place) {
-  const p = [place[0], place[1], place[2] - data.ground.height];
-  return [0, 1, 2].map((k) => data.ground.turn.reduce((sum, row, r) => sum + row[k] * p[r], 0));
-}
 
 function redraw() {
   const frame = data.frames[state.frame], actors = frame.p.map(placed);
@@ -136,6 +131,10 @@ canvases.scene.addEventListener("wheel", (event) => {
   state.dirty = true;
 }, { passive: false });
 document.querySelectorAll("nav button").forEach((button) => button.addEventListener("click", () => look(button.dataset.view)));
+for (const name of ["spread", "others"]) {
+  get(`layer-${name}`).hidden = !stated[name];
+  get(name).addEventListener("change", (event) => { layers[name] = event.target.checked; state.dirty = true; });
+}
 get("play").addEventListener("click", () => play(!state.playing));
 get("seek").addEventListener("input", (event) => { play(false); show(Number(event.target.value)); });
 document.addEventListener("keydown", (event) => {

@@ -59,6 +59,7 @@ function drawTop(canvas, frameNumber, actors, camera) {
   drawField(ctx, camera, origin, Math.hypot(width, height));
   drawRings(ctx, camera, origin, scale, width, height);
   const labels = [];
+  for (const actor of actors.filter((one) => one.place)) drawTopSpread(ctx, width, height, actor, at, scale);
   for (const actor of actors.filter((one) => one.place)) {
     drawTrail(ctx, actor, frameNumber, at);
     const [x, y] = at(actor.place[0], actor.place[1]), thick = Math.min(Math.max(0.14 * scale, 4), 14);
@@ -67,6 +68,7 @@ function drawTop(canvas, frameNumber, actors, camera) {
       const side = [ahead[1] * 0.9 * thick, ahead[0] * 0.9 * thick];
       fill(ctx, [[x + ahead[0] * 2.6 * thick, y - ahead[1] * 2.6 * thick], [x + side[0], y + side[1]], [x - side[0], y - side[1]]], mixed(actor.colour, palette.panel, 0.35));
     }
+    drawDepthBar(ctx, actor, at);
     const [left, right] = data.skeleton.pairs.length ? data.skeleton.pairs[0].map((k) => actor.joints[k]) : [null, null];
     if (left && right) {
       const a = at(left[0], left[1]), b = at(right[0], right[1]), middle = [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
@@ -76,7 +78,7 @@ function drawTop(canvas, frameNumber, actors, camera) {
     }
     dot(ctx, [x, y], 0.62 * thick + 1.5, palette.casing);
     dot(ctx, [x, y], 0.62 * thick, actor.colour);
-    labels.push({ x, y, badge: badge(actor), text: metres(actor.distance), colour: actor.colour });
+    labels.push({ x, y, badge: badge(actor), text: metresAbout(actor), colour: actor.colour });
   }
   plates(ctx, width, height, labels, Math.max(16, 0.3 * scale), 0);
 }

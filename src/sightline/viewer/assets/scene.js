@@ -67,6 +67,7 @@ function drawScene(canvas, orbit, actors, camera) {
     line(foot, apex, palette.camera, 1.3, 0.45);
   }
   for (const angle of camera.fan) line(foot, leaving(angle), palette.camera, 1.3, 0.4);
+  for (const actor of actors) drawDoubt(ctx, width, height, view, actor);
   const items = [];
   for (const actor of actors) limbs(view, actor, items);
   camera.rim.forEach((p, k) => {
@@ -85,6 +86,7 @@ function drawScene(canvas, orbit, actors, camera) {
     labels.push({ x: top[0], y: top[1], badge: badge(actor), text: metres(actor.distance), colour: actor.colour });
   }
   plates(ctx, width, height, labels, 14, -Math.PI / 2, 50);
+  if (layers.others && actors.length <= 8) drawScores(ctx, view, actors, labels);
 }
 
 // The far end of a line on the ground that leaves the camera at an azimuth: where it meets the grid's border.

@@ -1,0 +1,121 @@
+"""Predicted frames made steady over time: keypoints repaired, people lifted anew, sizes from the floor, poses smoothed.
+
+Frames come out in the order in which they went in, later by as much as the future is asked for: some seconds where the
+film is known ("offline"), none where it is not ("online"). Waiting frames hold no pixels, so memory stays small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from sightline.pipeline import Lifter, Smoothing
+from sightline.prediction.predicted import Predicted
+from sightline.prediction.sizes import FloorSizes
+from sightline.skeleton import Skeleton
+from sightline.structures import KeypointFrame, Keypoints, Person, PersonKeypoints, PoseFrame
+from sightline.temporal.keypoint_repair import KeypointRepair, RepairReport
+from sightline.temporal.smoothing import PoseSmoother
+
+REPAIR_LAG_S = 2.0
+"""How far the repair of keypoints looks ahead in a film, in seconds."""
+
+
+class Steady:
+    """Takes one film's predicted frames in order and gives them back steady.
+
+    Args:
+        lifter: lifts people anew whose keypoints were repaired.
+        skeleton: the detector's joint set.
+        fps: frames per second.
+        smoothing: "offline" or "online".
+        height_m: barefoot stature (m) of everybody whose own is not known.
+        sizes: fixes the size of people by their feet on the floor, or None.
+    """
+
+    def __init__(
+        self,
+        lifter: Lifter,
+        skeleton: Skeleton,
+        fps: float,
+        smoothing: Smoothing,
+        *,
+        height_m: float | None = None,
+        sizes: FloorSizes | None = None,
+    ) -> None:
+        lag = math.ceil(REPAIR_LAG_S * fps) if smoothing == "offline" else 0
+        self.lifter, self.skeleton, self.fps, self.height_m = lifter, skeleton, fps, height_m
+        self._sizes = sizes
+        self._repair = KeypointRepair(skeleton, fps=fps, lag_frames=lag)
+        self._smoother = PoseSmoother(lifter.skeleton, fps=fps, mode="offline" if smoothing == "offline" else "online")
+        self._seen: deque[Predicted] = deque()
+        self._lifted: deque[Predicted] = deque()
+
+    @property
+    def report(self) -> RepairReport:
+        """What was repaired so far."""
+        return self._repair.report
+
+    def push(self, one: Predicted) -> list[Predicted]:
+        """Take the next frame; return those that are ready, without pixels."""
+        self._seen.append(replace(one, pixels=None))
+        return self._through(self._repair.push(one.keypoints))
+
+    def finish(self) -> list[Predicted]:
+        """Return the frames that still wait."""
+        return self._through(self._repair.finish()) + self._ready(self._smoother.finish())
+
+    def _through(self, mended: list[KeypointFrame]) -> list[Predicted]:
+        ready: list[Predicted] = []
+        for keypoints in mended:
+            one = self._anew(self._seen.popleft(), keypoints)
+            one = replace(one, frame=sized(one, self._sizes)) if self._sizes is not None else one
+            self._lifted.append(one)
+            given = {p.id for p in keypoints.people if p.id is not None and (p.height_m or self.height_m) is not None}
+            self._smoother.fixed_size_ids |= given
+            camera = one.known.camera  # whose place ends tracks where it changes
+            ready += self._ready(self._smoother.push(replace(one.frame, camera=camera if camera.has_world else None)))
+        return ready
+
+    def _ready(self, frames: list[PoseFrame]) -> list[Predicted]:
+        return [replace(self._lifted.popleft(), frame=replace(frame, camera=None)) for frame in frames]
+
+    def _anew(self, one: Predicted, mended: KeypointFrame) -> Predicted:
+        """The frame with its people lifted from the repaired keypoints, where they differ."""
+        pairs = zip(mended.people, one.keypoints.people, strict=True)
+        changed = [new for new, old in pairs if new is not old]
+        if not changed:
+            return one
+        again = self._again(one, changed)
+        people = tuple(again.get(person.id, person) for person in one.frame.people)
+        return replace(one, keypoints=mended, frame=replace(one.frame, people=people))
+
+    def _again(self, one: Predicted, people: list[PersonKeypoints]) -> dict[int | None, Person]:
+        """People of one frame by id, lifted once more; those who cannot be are left out."""
+        frame = KeypointFrame(index=one.frame.index, people=tuple(people))
+        keypoints = Keypoints(skeleton=self.skeleton, image_size=one.image_size, frames=(frame,), fps=self.fps)
+        result = self.lifter.lift(keypoints, one.known.camera, height_m=self.height_m)
+        return {person.id: person for person in result.poses.frames[0].people}
+
+
+def sized(one: Predicted, sizes: FloorSizes) -> PoseFrame:
+    """Return the frame with people whose stature is not known at the size that the floor says."""
+    world = one.world
+    if world is None:
+        return one.frame
+    pairs = zip(one.frame.people, one.bodies, strict=True)
+    people = (sizes.sized(person, world) if body == "on_floor" else person for person, body in pairs)
+    return replace(one.frame, people=tuple(people))
+
+
+def steadied(
+    predicted: Iterable[Predicted], steady: Steady, glimpse: Callable[[Predicted], None] | None = None
+) -> Iterator[Predicted]:
+    """Give a film's frames steady; `glimpse` sees each as it comes, with its pixels."""
+    for one in predicted:
+        if glimpse is not None:
+            glimpse(one)
+        yield from steady.push(one)
+    yield from steady.finish()
