@@ -104,7 +104,7 @@ def test_lift_writes_poses_and_says_where_people_stand(folder: Path, capsys: pyt
     assert lines[1].startswith(f"  person 0: {FRAMES} poses, ")
     assert sightline("lift front.json --camera front.camera.json --weights metre -o poses.npz --json") == 0
     summary = json.loads(said(capsys))
-    assert summary.keys() == {"frames", "people", "approximated", "skipped"}
+    assert summary.keys() == {"frames", "people", "approximated", "skipped", "smoothing", "repairs"}
     assert [entry["id"] for entry in summary["people"]] == [0, 1]
     text, arrays = read_poses("poses.json"), read_poses("poses.npz")
     assert_allclose(text.stacked().joints_cam_m, arrays.stacked().joints_cam_m, atol=1e-6)

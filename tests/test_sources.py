@@ -184,7 +184,7 @@ def test_every_nth_frame_and_no_more_than_a_limit(album: Path, every: int, limit
         expected = list(range(0, count, every))[:limit]
         assert source.frame_count == len(expected)
         assert [frame.index for frame in source.frames()] == expected
-        assert source.fps in (None, 30.0 / every)
+        assert source.fps in (None, 30.0), "index / fps is the time, whatever is left out"
 
 
 def test_a_second_reading_begins_anew(album: Path) -> None:

@@ -12,12 +12,14 @@ import pytest
 
 import sightline
 from sightline.detect.protocol import Detection
-from sightline.pipeline import Lifter, Smoothing, lift_film
+from sightline.errors import UsageError
+from sightline.pipeline import Lifter, Smoothing, check_smoothing, lift_film
 from sightline.prediction.cameras import CameraFinder
 from sightline.prediction.looks import look_for
 from sightline.prediction.predicted import Predicted
 from sightline.prediction.run import Predictor
 from sightline.prediction.sizes import ANKLE_HEIGHT_M
+from sightline.prediction.steady import Steady
 from sightline.sources import Source, SourceFrame
 from sightline.structures import Keypoints
 from sightline.temporal.keypoint_repair import RepairReport
@@ -33,16 +35,18 @@ class Film(Source):
 
     kind, fps, frame_count = "film", 25.0, FRAMES
 
-    def __init__(self, kind: str = "film") -> None:
+    def __init__(self, kind: str = "film", every: int = 1, stops_at: int | None = None) -> None:
         super().__init__("film")
-        self.kind = kind  # pyright: ignore[reportAttributeAccessIssue]
+        self.kind, self.every, self.stops_at = kind, every, stops_at  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def problems(self) -> list[str]:
         return []
 
     def frames(self):  # noqa: ANN201
-        for number in range(FRAMES):
+        for number in range(0, FRAMES, self.every):
+            if number == self.stops_at:
+                raise KeyboardInterrupt
             pixels = np.full((SIZE[1], SIZE[0], 3), number, dtype=np.uint8)
             yield SourceFrame(
                 index=number, time_s=number / 25.0, file=None, pixels=pixels, turned=0, mirrored=False, lens=None
@@ -193,3 +197,58 @@ def test_online_files_use_only_what_has_been(weights: Path) -> None:
     for one, two in zip(whole.frames, part.frames, strict=False):
         for a, b in zip(one.people, two.people, strict=True):
             np.testing.assert_allclose(a.joints_cam_m, b.joints_cam_m, atol=1e-9)
+
+
+def test_times_are_those_of_the_film_where_frames_are_left_out(weights: Path) -> None:
+    """Sides exchanged for half a second are found in every third frame too, in time as it was."""
+    swapped, predictor = range(36, 51), Predictor(Lifter(weights))
+    repairs: list[RepairReport] = []
+    source = Film(every=3)
+    look = look_for(source, detector=Seen(swapped=swapped))
+    done = list(predictor.predict(source, look, CameraFinder(CAMERA), repairs=repairs))
+    assert [one.frame.index for one in done] == list(range(0, FRAMES, 3))
+    for one in done:
+        assert one.frame.time_s == pytest.approx(one.frame.index / 25.0)
+        true = Seen()._people(one.frame.index)
+        for found, each in zip(one.keypoints.people, true, strict=True):
+            np.testing.assert_allclose(found.keypoints_px, each.keypoints_px, atol=1e-9)
+    assert repairs[0].people[0].whole == 5
+
+
+@pytest.mark.parametrize(("smoothing", "kind"), [("offline", "film"), (None, "live")])
+def test_what_was_seen_before_somebody_stops_is_kept(weights: Path, smoothing: Smoothing | None, kind: str) -> None:
+    source, repairs, done = Film(kind, stops_at=40), [], []
+    predictor = Predictor(Lifter(weights), smoothing=smoothing, batch_size=1)
+    predicted = predictor.predict(source, look_for(source, detector=Seen()), CameraFinder(CAMERA), repairs=repairs)
+    with pytest.raises(KeyboardInterrupt):
+        done.extend(one.frame.index for one in predicted)
+    assert done == list(range(40))
+    assert len(repairs) == 1
+
+
+def test_a_way_to_use_time_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UsageError, match="smoothing: expected one of offline, online, off, got 'Offline'"):
+        check_smoothing("Offline")
+
+
+def test_photos_cannot_be_smoothed(weights: Path) -> None:
+    done, _, _ = run(weights, "off")
+    photos = Keypoints(skeleton=H36M, image_size=SIZE, frames=tuple(one.keypoints for one in done))
+    with pytest.raises(UsageError, match="'offline' needs keypoints with a frame rate"):
+        lift_film(Lifter(weights), photos, CAMERA, smoothing="offline")
+
+
+def test_whoever_cannot_be_lifted_after_the_repair_is_left_out_and_counted(weights: Path) -> None:
+    """These weights need every joint, of which the repair has taken one out."""
+    one = run(weights, "off")[0][0]
+    first, second = one.keypoints.people
+    points = np.array(first.keypoints_px)
+    points[H36M.index("LWrist")] = np.nan
+    sure = np.isfinite(points[:, 0]) * first.confidence
+    mended = replace(one.keypoints, people=(replace(first, keypoints_px=points, confidence=sure), second))
+    again = Steady(Lifter(weights), H36M, 25.0, "offline")._anew(one, mended)
+    assert [person.id for person in again.frame.people] == [second.id]
+    assert len(again.bodies) == 1
+    assert [each.id for each in again.skipped] == [first.id]
+    assert "LWrist" in again.skipped[0].reason
+    assert again.keypoints is mended

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -54,6 +54,9 @@ class LiftResult:
 
     poses: Poses
     conversion: Conversion
+    """From the detector's joints to those that the results show."""
+    approximated: Mapping[str, str]
+    """Joints that the lifter saw in place of others, and how; none where it takes joint sets as they are."""
     skipped: tuple[Skipped, ...]
 
     @property
@@ -170,7 +173,12 @@ class Lifter:
             fps=keypoints.fps,
             world=_world(camera),
         )
-        return LiftResult(poses=poses, conversion=rule, skipped=tuple(sorted(skipped, key=lambda one: one.frame)))
+        return LiftResult(
+            poses=poses,
+            conversion=rule,
+            approximated={} if isinstance(self.network, PartialLifter) else dict(rule.approximated),
+            skipped=tuple(sorted(skipped, key=lambda one: one.frame)),
+        )
 
     def _check_height(self, height_m: float | None) -> None:
         low, high = HEIGHT_RANGE_M

@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sightline.camera import Camera
-from sightline.errors import InputError
+from sightline.errors import InputError, UsageError
 from sightline.formats.camera import read_camera
 from sightline.formats.detections import read_detections
 from sightline.lifter import Lifter, LiftResult, Skipped
@@ -24,6 +24,12 @@ __all__ = ["FilmResult", "LiftResult", "Lifter", "Skipped", "Smoothing", "lift",
 
 Smoothing = Literal["offline", "online", "off"]
 """How time is used: the whole film at once, without lag; only what has been; or not at all."""
+
+
+def check_smoothing(smoothing: str | None) -> None:
+    """Raise `UsageError` for a way to use time that does not exist."""
+    if smoothing is not None and smoothing not in get_args(Smoothing):
+        raise UsageError(f"smoothing: expected one of {', '.join(get_args(Smoothing))}, got '{smoothing}'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +61,7 @@ def lift_film(
         lifter: lifts frame by frame.
         keypoints: 2D poses; photos (no frame rate) are lifted one by one.
         camera: the camera that took the pictures.
-        smoothing: how time is used; None is "offline" for films and "off" for photos.
+        smoothing: how time is used, which takes a frame rate; None is "offline" for films and "off" for photos.
         height_m: barefoot stature of everybody whose keypoints do not say their own.
         scale_source: how the focal length is known; kept in the result.
         progress: called with the number of people done and of all.
@@ -63,10 +69,13 @@ def lift_film(
     Raises:
         ValueError, UsageError: as `Lifter.lift` does.
     """
+    check_smoothing(smoothing)
     if smoothing is None:
         smoothing = "off" if keypoints.fps is None else "offline"
     facts: dict[str, Any] = {"height_m": height_m, "scale_source": scale_source}
-    if smoothing == "off" or keypoints.fps is None:
+    if smoothing != "off" and keypoints.fps is None:
+        raise UsageError(f"smoothing: '{smoothing}' needs keypoints with a frame rate, these have none")
+    if smoothing == "off":
         result = lifter.lift(keypoints, camera, progress=progress, **facts)
         return FilmResult(**vars(result))
     if any(person.id is None for _, person in keypoints.people()):
@@ -77,9 +86,8 @@ def lift_film(
     if height_m is not None:
         sized = {person.id for _, person in keypoints.people() if person.id is not None}
     poses = smoothed(result.poses, mode=smoothing, fixed_size_ids=frozenset(sized))
-    return FilmResult(
-        poses=poses, conversion=result.conversion, skipped=result.skipped, repairs=repairs, smoothing=smoothing
-    )
+    facts = vars(replace(result, poses=poses))
+    return FilmResult(**facts, repairs=repairs, smoothing=smoothing)
 
 
 def with_ids(lifter: Lifter, keypoints: Keypoints, camera: Camera, **facts: Any) -> Keypoints:
@@ -141,7 +149,7 @@ def lift(
         ValueError: if the camera's picture has another aspect than the keypoints'.
 
     Warns:
-        UserWarning: if some of the people could not be lifted (a joint is missing).
+        UserWarning: if some of the people could not be lifted (too few joints were seen).
     """
     if isinstance(camera, (str, Path)):
         camera = read_camera(camera)

@@ -193,8 +193,7 @@ class _FilmSource(Source):
 
     @property
     def fps(self) -> float | None:
-        rate = self._told()[1]
-        return None if rate is None else rate / self._every
+        return self._told()[1]
 
     @property
     def frame_count(self) -> int | None:

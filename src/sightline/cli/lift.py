@@ -82,6 +82,7 @@ class Lift:
 
         self._check_call()
         keypoints, camera, told = self._read()
+        self._check_time(keypoints)
         if not any(frame.people for frame in keypoints.frames):
             raise InputError(f"{self.keypoints}: none of its {len(keypoints.frames)} frames has a person to lift")
         indices = [frame.index for frame in keypoints.frames]
@@ -155,6 +156,11 @@ class Lift:
         print(f"sightline: {self.keypoints}: {told.in_words()}", file=sys.stderr)
         return keypoints, told.placed(), told
 
+    def _check_time(self, keypoints) -> None:  # noqa: ANN001 - Keypoints, whose module loads slowly
+        """Refuse to smooth what has no frame rate."""
+        if keypoints.fps is None and self.smooth in ("offline", "online"):
+            raise UsageError(f"--smooth {self.smooth}: {self.keypoints} has no frame rate; give --fps")
+
     def _check_call(self) -> None:
         """Refuse what is wrong with the call itself, before any work."""
         from sightline.structures import HEIGHT_RANGE_M
@@ -180,11 +186,14 @@ class Lift:
             print(f"sightline: {self.keypoints}: {result.skipped_in_words()}", file=sys.stderr)
         for line in () if result.repairs is None else result.repairs.in_words().splitlines():
             print(f"sightline: {self.keypoints}: {line}", file=sys.stderr)
-        approximated = result.conversion.approximated
+        approximated = result.approximated
         if self.json:
             asked = {} if told is None else {"camera": told.to_dict()}
             print_json(
-                summary(result.poses) | {"approximated": dict(approximated), "skipped": len(result.skipped)} | asked
+                summary(result.poses)
+                | {"approximated": dict(approximated), "skipped": len(result.skipped)}
+                | {"smoothing": result.smoothing, "repairs": repairs_told(result.repairs)}
+                | asked
             )
             return
         print(f"{result.lifted} poses in {len(result.poses.frames)} frames → {self.out}")
@@ -192,6 +201,11 @@ class Lift:
             print(f"  {joint}: approximated as {how}")
         for line in people_lines(result.poses):
             print(f"  {line}")
+
+
+def repairs_told(report) -> list[dict]:  # noqa: ANN001 - RepairReport, whose module loads slowly
+    """What was repaired over time, per person, for --json."""
+    return [] if report is None else [vars(person) for person in report.people]
 
 
 def noted(result, sentence: str):  # noqa: ANN001, ANN201 - LiftResult, whose module loads slowly

@@ -303,7 +303,8 @@ class Predict:
         self._draw(source, paths, outputs, shown)
         for line in (line for report in repairs for line in report.in_words().splitlines()):
             print(f"sightline: {source.name}: {line}", file=sys.stderr)
-        return self._tell(source, paths, outputs.tally, look, predictor, problems)
+        told, code = self._tell(source, paths, outputs.tally, look, predictor, problems)
+        return told | {"repairs": [vars(person) for report in repairs for person in report.people]}, code
 
     def _stream(self, source: Source, predicted: Iterator[Predicted], outputs: Outputs, shown: Shown) -> None:
         """Write frame by frame, and tell of each photo as it comes."""
@@ -330,7 +331,7 @@ class Predict:
         from sightline.prediction.drawing import draw_film, draw_photos, draw_shown
 
         if paths.picture is not None or paths.page is not None:
-            chosen = outputs.poses(shown.frames, shown.step)
+            chosen = outputs.poses(shown.frames)
             draw_shown(chosen, shown, picture=paths.picture, page=paths.page)
         if paths.photos is not None:
             paths.photos.mkdir(exist_ok=True)

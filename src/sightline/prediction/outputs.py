@@ -110,8 +110,8 @@ class Outputs:
             self._write_world(frame, camera)
         return frame
 
-    def poses(self, frames: tuple[PoseFrame, ...], step: int = 1) -> Poses:
-        """Return some of the frames that were written as poses of their own; `step` is one of how many they are."""
+    def poses(self, frames: tuple[PoseFrame, ...]) -> Poses:
+        """Return some of the frames that were written as poses of their own."""
         assert self._camera is not None
         return Poses(
             skeleton=self.lifter.skeleton,
@@ -119,7 +119,7 @@ class Outputs:
             scale=self.tally.scale(self.lifter),
             model=self.lifter.model,
             frames=frames,
-            fps=None if self.fps is None else self.fps / step,
+            fps=self.fps,
             world=self._ground,
         )
 

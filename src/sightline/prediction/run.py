@@ -11,7 +11,7 @@ import numpy as np
 
 from sightline.detect.protocol import Detection
 from sightline.errors import InputError, UsageError
-from sightline.pipeline import Lifter, Smoothing
+from sightline.pipeline import Lifter, Smoothing, check_smoothing
 from sightline.prediction.cameras import CameraFinder, KnownCamera
 from sightline.prediction.predicted import Predicted
 from sightline.prediction.sizes import FloorSizes
@@ -78,6 +78,7 @@ class Predictor:
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
+        check_smoothing(smoothing)
         if on_floor and height_m is not None:
             raise UsageError("on_floor: expected either --height-m or --on-floor to fix the size of people, got both")
         self.lifter, self.height_m, self.on_floor, self.batch_size = lifter, height_m, on_floor, batch_size
@@ -117,9 +118,11 @@ class Predictor:
         steady = Steady(
             self.lifter, look.skeleton, source.fps or USUAL_FPS, smoothing, height_m=self.height_m, sizes=sizes
         )
-        yield from steadied(raw, steady, glimpse)
-        if repairs is not None:
-            repairs.append(steady.report)
+        try:
+            yield from steadied(raw, steady, glimpse)
+        finally:
+            if repairs is not None:
+                repairs.append(steady.report)
 
     def _predicted(self, source: Source, look: Look, cameras: CameraFinder, failed: list[str]) -> Iterator[Predicted]:
         """Predict frames on their own, with ids that last."""

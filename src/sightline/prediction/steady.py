@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from sightline.pipeline import Lifter, Smoothing
+from sightline.pipeline import Lifter, Skipped, Smoothing
 from sightline.prediction.predicted import Predicted
 from sightline.prediction.sizes import FloorSizes
 from sightline.skeleton import Skeleton
@@ -73,8 +73,10 @@ class Steady:
             one = self._anew(self._seen.popleft(), keypoints)
             one = replace(one, frame=sized(one, self._sizes)) if self._sizes is not None else one
             self._lifted.append(one)
-            given = {p.id for p in keypoints.people if p.id is not None and (p.height_m or self.height_m) is not None}
-            self._smoother.fixed_size_ids |= given
+            known = (p for p in keypoints.people if (p.height_m or self.height_m) is not None)
+            sized_ids = {p.id for p in known if p.id is not None}
+            if not sized_ids <= self._smoother.fixed_size_ids:
+                self._smoother.fixed_size_ids |= sized_ids
             camera = one.known.camera  # whose place ends tracks where it changes
             ready += self._ready(self._smoother.push(replace(one.frame, camera=camera if camera.has_world else None)))
         return ready
@@ -88,16 +90,30 @@ class Steady:
         changed = [new for new, old in pairs if new is not old]
         if not changed:
             return one
-        again = self._again(one, changed)
-        people = tuple(again.get(person.id, person) for person in one.frame.people)
-        return replace(one, keypoints=mended, frame=replace(one.frame, people=people))
+        again, lost = self._again(one, changed)
+        repaired = {person.id for person in changed}
+        kept = [
+            (again[person.id] if person.id in repaired else person, body)
+            for person, body in zip(one.frame.people, one.bodies, strict=True)
+            if person.id not in repaired or person.id in again
+        ]
+        gone = {person.id for person in one.frame.people} & repaired - set(again)
+        return replace(
+            one,
+            keypoints=mended,
+            frame=replace(one.frame, people=tuple(person for person, _ in kept)),
+            bodies=tuple(body for _, body in kept),
+            skipped=one.skipped + tuple(each for each in lost if each.id in gone),
+        )
 
-    def _again(self, one: Predicted, people: list[PersonKeypoints]) -> dict[int | None, Person]:
-        """People of one frame by id, lifted once more; those who cannot be are left out."""
+    def _again(
+        self, one: Predicted, people: list[PersonKeypoints]
+    ) -> tuple[dict[int | None, Person], tuple[Skipped, ...]]:
+        """People of one frame by id, lifted once more, and those who cannot be."""
         frame = KeypointFrame(index=one.frame.index, people=tuple(people))
         keypoints = Keypoints(skeleton=self.skeleton, image_size=one.image_size, frames=(frame,), fps=self.fps)
         result = self.lifter.lift(keypoints, one.known.camera, height_m=self.height_m)
-        return {person.id: person for person in result.poses.frames[0].people}
+        return {person.id: person for person in result.poses.frames[0].people}, result.skipped
 
 
 def sized(one: Predicted, sizes: FloorSizes) -> PoseFrame:
@@ -113,9 +129,16 @@ def sized(one: Predicted, sizes: FloorSizes) -> PoseFrame:
 def steadied(
     predicted: Iterable[Predicted], steady: Steady, glimpse: Callable[[Predicted], None] | None = None
 ) -> Iterator[Predicted]:
-    """Give a film's frames steady; `glimpse` sees each as it comes, with its pixels."""
-    for one in predicted:
-        if glimpse is not None:
-            glimpse(one)
-        yield from steady.push(one)
+    """Give a film's frames steady; `glimpse` sees each as it comes, with its pixels.
+
+    Where somebody stops the source (Ctrl-C), those that wait come out first.
+    """
+    try:
+        for one in predicted:
+            if glimpse is not None:
+                glimpse(one)
+            yield from steady.push(one)
+    except KeyboardInterrupt:
+        yield from steady.finish()
+        raise
     yield from steady.finish()

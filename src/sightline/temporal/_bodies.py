@@ -22,6 +22,17 @@ _SETTLING_S: Final = 0.5  # in which a better estimate replaces an earlier one
 _NOISE: Final = 0.003  # of the logarithm of a size: below this nothing is to be learned from its course
 
 
+_SIZE_APART: Final = 0.15
+"""Sizes (log) farther than this from the median are mistakes, and count as if they were no farther."""
+
+
+def _usual(size_m: Float[np.ndarray, " row"]) -> float:
+    """The geometric mean of sizes, which some mad poses do not move far."""
+    size = np.log(size_m)
+    middle = np.median(size)
+    return float(np.exp(np.clip(size, middle - _SIZE_APART, middle + _SIZE_APART).mean()))
+
+
 class BodyCourse(NamedTuple):
     """A body as it is known at each of some rows: in the end the same for all."""
 
@@ -90,7 +101,7 @@ class Body:
         if self._known is None or self._seen > _NEWS * self._known_since:
             self._known_since = self._seen
             lengths, trust, size, distance = (np.array(each) for each in zip(*self._rows, strict=True))
-            self._known = self._bones(lengths, trust), float(np.exp(np.log(size).mean())), self._slope(size, distance)
+            self._known = self._bones(lengths, trust), _usual(size), self._slope(size, distance)
         return self._known
 
     def _bones(self, lengths: np.ndarray, trust: np.ndarray) -> Float[np.ndarray, " bone"]:

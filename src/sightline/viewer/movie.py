@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from sightline.formats.video import write_video
 from sightline.structures import Poses
 from sightline.viewer.figure import FigureRenderer
+from sightline.viewer.stage import usual_step
 
 _DEFAULT_FPS = 25.0
 
@@ -24,7 +25,7 @@ def write_movie(
     size: tuple[int, int] = (1600, 900),
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write all frames as an MP4 (`size` is (width, height), both even) at the film's rate, or 25 a second without one.
+    """Write all frames as an MP4 (`size` is (width, height), both even) as fast as they were, or 25 a second unknown.
 
     `backgrounds` gives the camera's image of each frame in order, or None for a frame without; where it ends early,
     the rest has none. After each frame `progress(done, total)` is called. Nothing is left behind on failure. Raises
@@ -34,7 +35,7 @@ def write_movie(
         raise ValueError("poses: expected at least one frame to draw, got none")
     if size[0] % 2 or size[1] % 2:
         raise ValueError(f"size: expected an even width and height, got {size[0]} × {size[1]}")
-    fps = _DEFAULT_FPS if poses.fps is None else poses.fps
+    fps = _DEFAULT_FPS if poses.fps is None else poses.fps / usual_step(poses)
     write_video(path, _drawn(poses, backgrounds, size, progress), fps)
 
 

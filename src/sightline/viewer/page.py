@@ -25,7 +25,7 @@ from sightline.viewer.frustum import horizontal_fov_rad, projected
 from sightline.viewer.ground import left_right
 from sightline.viewer.overlay import check_background
 from sightline.viewer.scene import tiles
-from sightline.viewer.stage import Stage
+from sightline.viewer.stage import Stage, usual_step
 from sightline.viewer.style import GHOST, HAZE, PALETTE, PERSON_COLOURS, Colour, as_hex, person_colours
 
 _LONGEST_BACKDROP_PX: Final = 1280
@@ -78,7 +78,7 @@ def _payload(poses: Poses) -> dict[str, Any]:
         "title": named or "Sightline",
         "scale": scale_words(poses.scale),
         "machinery": machinery_words(poses, poses.camera),
-        "fps": poses.fps or _DEFAULT_FPS,
+        "fps": _DEFAULT_FPS if poses.fps is None else poses.fps / usual_step(poses),
         "trail": round(stage.trail_frames),
         "palette": {name: as_hex(colour) for name, colour in dataclasses.asdict(PALETTE).items()},
         "first": as_hex(PERSON_COLOURS[0]),

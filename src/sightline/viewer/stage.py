@@ -20,6 +20,12 @@ _TRAIL_S = 1.0
 _ROOM_M = np.array([[-1.0, -0.3, 0.0], [1.0, 2.2, 0.0]])
 
 
+def usual_step(poses: Poses) -> float:
+    """By how much the frames' numbers mostly rise: 2 where every second frame of a film was taken."""
+    steps = np.diff([frame.index for frame in poses.frames])
+    return max(1.0, float(np.median(steps))) if len(steps) else 1.0
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Other:
     """Another pose that would explain the same picture, with the score it has by itself."""
@@ -81,7 +87,7 @@ class Stage:
             sides=sides,
             cloud_ground=_cloud(poses, ground),
             trails=_trails(poses, ground),
-            trail_frames=30.0 if poses.fps is None else _TRAIL_S * poses.fps,
+            trail_frames=30.0 if poses.fps is None else _TRAIL_S * poses.fps / usual_step(poses),
         )
 
     @property
