@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from sightline.pipeline import Lifter, Skipped, Smoothing
+from sightline.pipeline import Lifter, Smoothing
 from sightline.prediction.predicted import Predicted
 from sightline.prediction.sizes import FloorSizes
 from sightline.skeleton import Skeleton
@@ -85,35 +85,25 @@ class Steady:
         return [replace(self._lifted.popleft(), frame=replace(frame, camera=None)) for frame in frames]
 
     def _anew(self, one: Predicted, mended: KeypointFrame) -> Predicted:
-        """The frame with its people lifted from the repaired keypoints, where they differ."""
-        pairs = zip(mended.people, one.keypoints.people, strict=True)
+        """The frame with its people lifted from the repaired keypoints, where they differ.
+
+        Whoever cannot be lifted from those (a joint was taken out, and the weights need it) stays as detected.
+        """
+        pairs = list(zip(mended.people, one.keypoints.people, strict=True))
         changed = [new for new, old in pairs if new is not old]
         if not changed:
             return one
-        again, lost = self._again(one, changed)
-        repaired = {person.id for person in changed}
-        kept = [
-            (again[person.id] if person.id in repaired else person, body)
-            for person, body in zip(one.frame.people, one.bodies, strict=True)
-            if person.id not in repaired or person.id in again
-        ]
-        gone = {person.id for person in one.frame.people} & repaired - set(again)
-        return replace(
-            one,
-            keypoints=mended,
-            frame=replace(one.frame, people=tuple(person for person, _ in kept)),
-            bodies=tuple(body for _, body in kept),
-            skipped=one.skipped + tuple(each for each in lost if each.id in gone),
-        )
+        again = self._again(one, changed)
+        keypoints = tuple(new if new.id in again else old for new, old in pairs)
+        people = tuple(again.get(person.id, person) for person in one.frame.people)
+        return replace(one, keypoints=replace(mended, people=keypoints), frame=replace(one.frame, people=people))
 
-    def _again(
-        self, one: Predicted, people: list[PersonKeypoints]
-    ) -> tuple[dict[int | None, Person], tuple[Skipped, ...]]:
-        """People of one frame by id, lifted once more, and those who cannot be."""
+    def _again(self, one: Predicted, people: list[PersonKeypoints]) -> dict[int | None, Person]:
+        """People of one frame by id, lifted once more; without those who cannot be."""
         frame = KeypointFrame(index=one.frame.index, people=tuple(people))
         keypoints = Keypoints(skeleton=self.skeleton, image_size=one.image_size, frames=(frame,), fps=self.fps)
         result = self.lifter.lift(keypoints, one.known.camera, height_m=self.height_m)
-        return {person.id: person for person in result.poses.frames[0].people}, result.skipped
+        return {person.id: person for person in result.poses.frames[0].people}
 
 
 def sized(one: Predicted, sizes: FloorSizes) -> PoseFrame:
