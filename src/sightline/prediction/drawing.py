@@ -28,7 +28,7 @@ class Shown:
     def __init__(self, index: int | None = None) -> None:
         self._wanted, self._rank = index, -1.0
         self._chosen: list[PoseFrame] = []
-        self._count, self.step = 0, 1
+        self._count, self._step = 0, 1
         self._index: int | None = None
         self.best: PoseFrame | None = None
         self.pixels: Picture | None = None
@@ -47,11 +47,11 @@ class Shown:
         """Take a frame as it was written, in order; each has been glimpsed before."""
         if frame.index == self._index:
             self.best = frame
-        if self._count % self.step == 0:
+        if self._count % self._step == 0:
             self._chosen.append(frame)
         self._count += 1
         if len(self._chosen) > MOST_FRAMES:
-            self._chosen, self.step = self._chosen[::2], 2 * self.step
+            self._chosen, self._step = self._chosen[::2], 2 * self._step
 
     @property
     def frames(self) -> tuple[PoseFrame, ...]:

@@ -15,11 +15,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sightline.methods.abspose.decode import flipped_average
+from sightline.methods.abspose.error_model import BOX_FACTOR, CROP_PX
 from sightline.methods.abspose.model import REFERENCE_FOCAL_PX, AbsPoseLifter
 from sightline.methods.abspose.partial import JOINTS, Detected, PartialLifted, place_of, truth_of
 
-CROP_PX = 256.0
-BOX_FACTOR = 1.25
 HALF_PX = 3.0
 """Mean distance, in pixels of the person's 256-pixel crop, of its joints from what was seen at which both count half:
 about what noise of 3 px leaves, at which the two lifters are on a par."""
