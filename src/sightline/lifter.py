@@ -131,6 +131,15 @@ class Lifter:
         """The stature (m) that stands in where no height is given; None where the weights learned sizes in metres."""
         return self.engine.mean_stature_m
 
+    @property
+    def stand_in(self) -> str | None:
+        """Which stature stands in where no height is given, in one phrase; None where the weights learned metres."""
+        if self.mean_stature_m is None:
+            return None
+        exact = self.engine.details.get("exact_mean_stature_m", self.mean_stature_m)
+        other = "" if exact == self.mean_stature_m else f" ({exact:.2f} m for joints of h36m17)"
+        return f"where no height is given, a stature of {self.mean_stature_m:.2f} m{other} stands in"
+
     def lift(
         self,
         keypoints: Keypoints,
@@ -191,10 +200,9 @@ class Lifter:
 
     def _scale(self, heights: list[float | None], source: ScaleSource) -> Scale:
         """How the scale was fixed; weights that learned lengths in metres have no use for the people's heights."""
-        mean = self.mean_stature_m
-        if mean is not None:
+        if self.mean_stature_m is not None:
             body = _body_source(heights)
-            note = None if body == "given_height" else f"where no height is given, a stature of {mean:.2f} m stands in"
+            note = None if body == "given_height" else self.stand_in
             return Scale(source=source, body=body, note=note)
         given = any(height is not None for height in heights)
         return Scale(

@@ -22,13 +22,13 @@ _SHARES: Final[dict[str, tuple[float, float]]] = {
     "Hip": (0.060, 0.013),  # half the distance between the hips
     "Knee": (0.238, 0.012),
     "Ankle": (0.234, 0.013),
-    "Spine": (0.140, 0.012),
-    "Thorax": (0.155, 0.013),
+    "Spine": (0.142, 0.012),
+    "Thorax": (0.168, 0.014),
     "Nose": (0.070, 0.008),
     "Head": (0.063, 0.006),
-    "Shoulder": (0.102, 0.014),
-    "Elbow": (0.168, 0.010),
-    "Wrist": (0.146, 0.009),
+    "Shoulder": (0.113, 0.014),
+    "Elbow": (0.169, 0.010),
+    "Wrist": (0.148, 0.009),
 }
 """Length of the bone that ends at a joint, in statures: mean and standard deviation."""
 

@@ -126,8 +126,8 @@ class Tally:
             notes.append(", ".join(f"{count} × {source}" for source, count in self._sources.items()))
         if self._told:
             notes.append(self._told[0] + (" (the first camera; the others differ)" if len(self._told) > 1 else ""))
-        if "learned" in bodies and lifter.mean_stature_m is not None:
-            notes.append(f"where no height is given, a stature of {lifter.mean_stature_m:.2f} m stands in")
+        if "learned" in bodies and lifter.stand_in is not None:
+            notes.append(lifter.stand_in)
         return Scale(
             source=sources[0] if len(sources) == 1 else "mixed",
             body=bodies[0] if len(bodies) == 1 else "mixed",

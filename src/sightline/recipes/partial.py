@@ -27,7 +27,7 @@ def abspose_street_base() -> PartialRunConfig:
         name="abspose-street-base",
         model=PartialConfig(mean_stature_m=1.67),
         people=PeopleConfig(
-            population_share=0.6,
+            population_share=1.0,
             recombined_share=0.5,
             turn_std=0.08,
             swing_share=0.3,

@@ -94,7 +94,10 @@ def lift_detections(
     if exact is not None:
         lifted = second_opinion(lifted, there, exact)
     lifted = type(lifted)(*(value.cpu() for value in lifted))
-    return locate(lifted, detected, lifter.config, views.stature_m if give_stature else None)
+    stand_in = None if exact is None else exact.config.mean_stature_m
+    return locate(
+        lifted, detected, lifter.config, views.stature_m if give_stature else None, mean_stature_m=stand_in
+    )
 
 
 @torch.no_grad()

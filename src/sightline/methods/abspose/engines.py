@@ -28,6 +28,10 @@ from sightline.structures import PersonKeypoints
 LEAST_SEEN = 4
 """Landmarks that have to be seen of a person to be lifted."""
 _UNDEFINED = "keypoints lie where the lens model is not defined"
+_FAR = "keypoints lie further outside the picture than it is large"
+_SPOT = "the keypoints lie on one spot"
+_SPOT_PX = 2.0
+"""Both sides of the keypoints' box are smaller than that where they show no body."""
 
 
 class LiftedPeople(NamedTuple):
@@ -160,27 +164,50 @@ class PartialEngine:
             "mean_stature_m": config.mean_stature_m,
             "stature_spread": config.stature_spread,
         }
-        return told if config.exact is None else told | {"exact": config.exact}
+        if self.exact is None:
+            return told
+        return told | {"exact": str(config.exact), "exact_mean_stature_m": self.exact.config.mean_stature_m}
 
     def ready(self, people: Sequence[PersonKeypoints], skeleton: Skeleton, camera: Camera) -> Readied:
         """Convert people seen by one camera."""
         pixels = np.stack([person.keypoints_px for person in people])
         confidence = np.stack([person.confidence for person in people])
         xy, placed = camera.normalized(torch.from_numpy(np.nan_to_num(pixels)))
-        there: np.ndarray = np.logical_and(~np.isnan(pixels[..., 0]), confidence > 0)
-        there = np.logical_and(there, placed.numpy())
+        seen: np.ndarray = np.logical_and(~np.isnan(pixels[..., 0]), confidence > 0)
+        near = self._near(pixels, camera)
+        there = seen & near & placed.numpy()
         xy = np.where(there[..., None], xy.double().numpy(), np.nan)
         rays, sure = as_landmarks(skeleton, xy, confidence)
-        seen = np.isfinite(rays).all(-1)
-        lost = (as_landmarks(skeleton, pixels, confidence)[1] > 0).sum(-1)
+        usable = np.isfinite(rays).all(-1)
         rows = Detected(
-            torch.from_numpy(np.where(np.isfinite(rays), rays, 0.0)).float(),
-            torch.from_numpy(np.where(seen, sure, 0.0)).float(),
-            torch.from_numpy(seen),
+            torch.from_numpy(np.where(usable[..., None], rays, 0.0)).float(),
+            torch.from_numpy(np.where(usable, sure, 0.0)).float(),
+            torch.from_numpy(usable),
             self._up(camera).expand(len(people), 3),
         )
-        reasons = tuple(map(self._reason, seen.sum(-1).tolist(), lost.tolist()))
+        counts = [
+            (as_landmarks(skeleton, pixels, np.where(kept, confidence, 0.0))[1] > 0).sum(-1)
+            for kept in (seen, seen & near)
+        ]
+        columns = (usable.sum(-1), *counts, self._spot(pixels, there))
+        reasons = tuple(map(self._reason, *(column.tolist() for column in columns)))
         return Readied(rows=rows, anatomical=skeleton.name == "h36m17", reasons=reasons)
+
+    @staticmethod
+    def _near(pixels: Float[np.ndarray, "person joint 2"], camera: Camera) -> Bool[np.ndarray, "person joint"]:
+        """Whether a keypoint is no further outside the picture than it is large; beyond, detectors err."""
+        size = camera.image_size.double().numpy()
+        with np.errstate(invalid="ignore"):
+            return np.logical_and(pixels >= -size, pixels <= 2 * size).all(-1)
+
+    @staticmethod
+    def _spot(
+        pixels: Float[np.ndarray, "person joint 2"], there: Bool[np.ndarray, "person joint"]
+    ) -> Bool[np.ndarray, " person"]:
+        """Whether all that is there of a person has no extent."""
+        high = np.where(there[..., None], pixels, -np.inf).max(1)
+        low = np.where(there[..., None], pixels, np.inf).min(1)
+        return (high - low < _SPOT_PX).all(-1)
 
     @staticmethod
     def _up(camera: Camera) -> Tensor:
@@ -188,11 +215,11 @@ class PartialEngine:
         return torch.zeros(3) if camera.rotation is None else camera.rotation[..., :, 2].float()
 
     @staticmethod
-    def _reason(seen: int, detected: int) -> str | None:
-        if seen >= LEAST_SEEN:
-            return None
+    def _reason(usable: int, detected: int, near: int, spot: bool) -> str | None:
+        if usable >= LEAST_SEEN:
+            return _SPOT if spot else None
         if detected >= LEAST_SEEN:
-            return _UNDEFINED
+            return _UNDEFINED if near >= LEAST_SEEN else _FAR
         what = "no joint was seen" if detected == 0 else f"only {detected} joints were seen"
         return what if detected == 0 else f"{what} (this lifter needs {LEAST_SEEN})"
 
@@ -208,9 +235,12 @@ class PartialEngine:
     def _located(self, detected: Detected, stature_m: Tensor | None, *, anatomical: bool) -> Located:
         there = Detected(*(value.to(self.device) for value in detected))
         lifted = flip_averaged(self.network, there) if self.flip else self.network(there)
+        config, stand_in = self.network.config, None
         if self.exact is not None and anatomical:
             lifted = second_opinion(lifted, there, self.exact)
-        return locate(PartialLifted(*(value.cpu() for value in lifted)), detected, self.network.config, stature_m)
+            stand_in = self.exact.config.mean_stature_m  # for all of a film alike, whoever's answer counts
+        lifted = PartialLifted(*(value.cpu() for value in lifted))
+        return locate(lifted, detected, config, stature_m, mean_stature_m=stand_in)
 
     @torch.no_grad()
     def lift_array(

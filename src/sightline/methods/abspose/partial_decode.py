@@ -39,6 +39,7 @@ def locate(
     stature_m: Float[Tensor, " batch"] | None = None,
     *,
     fitted: bool = True,
+    mean_stature_m: float | None = None,
 ) -> Located:
     """Bring an answer to metres and the camera's frame.
 
@@ -48,10 +49,11 @@ def locate(
         config: of the network; holds the stature that stands in, and the calibration of the half-widths.
         stature_m: heights (m), NaN where unknown; None where all are.
         fitted: whether the root is moved across its ray so that the pose covers the landmarks that were seen.
+        mean_stature_m: what stands in for heights that are unknown; None leaves it to the config.
     """
     given = torch.full_like(lifted.scale, torch.nan) if stature_m is None else stature_m.to(lifted.scale)
     unknown = given.isnan()
-    stature = torch.where(unknown, given.new_tensor(config.mean_stature_m), given)
+    stature = torch.where(unknown, given.new_tensor(mean_stature_m or config.mean_stature_m), given)
     place = fitted_place(lifted, detected) if fitted else place_of(lifted)
     metres = stature[:, None, None]
     back = lifted.cam_from_turned.mT
