@@ -80,14 +80,39 @@ def lift_film(
         return FilmResult(**vars(result))
     if any(person.id is None for _, person in keypoints.people()):
         keypoints = with_ids(lifter, keypoints, camera, **facts)
-    keypoints, repairs = repaired(keypoints, lag_frames=None if smoothing == "offline" else 0)
+    detected = keypoints
+    keypoints, repairs = repaired(detected, lag_frames=None if smoothing == "offline" else 0)
     result = lifter.lift(keypoints, camera, progress=progress, **facts)
+    as_detected = _taken_back(keypoints, detected, {(person.frame, person.id) for person in result.skipped})
+    if as_detected is not None:
+        keypoints = as_detected
+        result = lifter.lift(keypoints, camera, **facts)
     sized = {person.id for _, person in keypoints.people() if person.id is not None and person.height_m is not None}
     if height_m is not None:
         sized = {person.id for _, person in keypoints.people() if person.id is not None}
     poses = smoothed(result.poses, mode=smoothing, fixed_size_ids=frozenset(sized))
     facts = vars(replace(result, poses=poses))
     return FilmResult(**facts, repairs=repairs, smoothing=smoothing)
+
+
+def _taken_back(keypoints: Keypoints, detected: Keypoints, lost: set[tuple[int, int | None]]) -> Keypoints | None:
+    """Repaired keypoints, but those of people (frame, id) who cannot be lifted from them as they were detected.
+
+    A joint that the repair has left out may be one that the weights need. None where that changes nobody.
+    """
+    frames = [
+        replace(
+            frame,
+            people=tuple(
+                old if (frame.index, new.id) in lost else new
+                for new, old in zip(frame.people, before.people, strict=True)
+            ),
+        )
+        for frame, before in zip(keypoints.frames, detected.frames, strict=True)
+    ]
+    pairs = zip(frames, keypoints.frames, strict=True)
+    changed = any(new is not old for one, two in pairs for new, old in zip(one.people, two.people, strict=True))
+    return replace(keypoints, frames=tuple(frames)) if changed else None
 
 
 def with_ids(lifter: Lifter, keypoints: Keypoints, camera: Camera, **facts: Any) -> Keypoints:
