@@ -121,10 +121,10 @@ def lifted(
     rays[:, :joints] = (seen_px - camera.center_px[:, None]) / camera.focal_px[:, None]
     seen = torch.arange(len(BODY_LANDMARKS)).expand(count, -1) < joints
     detected = Detected(rays, seen.float(), seen, torch.zeros(count, 3))
-    answer = flip_averaged(network.eval(), detected)
+    answer, stand_in = flip_averaged(network.eval(), detected), None
     if partner is not None:
-        answer = second_opinion(answer, detected, partner)
-    return locate(answer, detected, network.config)
+        answer, stand_in = second_opinion(answer, detected, partner), partner.config.mean_stature_m
+    return locate(answer, detected, network.config, mean_stature_m=stand_in)
 
 
 def compared(errors: np.ndarray, sigma: np.ndarray) -> Iterator[Row]:

@@ -3,8 +3,9 @@
 Segment lengths as shares of stature begin with Drillis and Contini (1966); the widths of hips and shoulders and the
 spread of all of them are wide on purpose, since detectors, data sets and marker sets place the same joint up to five
 centimetres apart (the hips of Human3.6M are 26 cm apart, those of a skeleton in the joints' centres 17). A lifter
-should take the proportions from what it sees. Statures: adults of both sexes, and some children, whose legs are short
-and whose heads are large.
+should take the proportions from what it sees. Shoulder joints are a fifth of the stature apart and more, far wider than
+the skeletons of most motion capture: who has learned narrow shoulders takes a person who stands obliquely for one who
+faces the camera. Statures: adults of both sexes, and some children, whose legs are short and whose heads are large.
 """
 
 from __future__ import annotations

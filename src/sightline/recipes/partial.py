@@ -21,11 +21,16 @@ DETECTORS = (
 """Joint sets, and how often training meets each."""
 
 
+MEAN_STATURE_M = 1.65
+"""Stature that stands in where none is given: the mean of men (1.71 m) and women (1.59 m) who were 19 in 2019, of all
+countries together (NCD Risk Factor Collaboration, Lancet 2020)."""
+
+
 def abspose_street_base() -> PartialRunConfig:
     """Real detectors, real bodies, any camera: what `abspose-street` goes on from. Forty minutes of one core."""
     return PartialRunConfig(
         name="abspose-street-base",
-        model=PartialConfig(mean_stature_m=1.67),
+        model=PartialConfig(mean_stature_m=MEAN_STATURE_M),
         people=PeopleConfig(
             population_share=1.0,
             recombined_share=0.5,

@@ -150,14 +150,9 @@ def _calibrated(
 
 
 def _inexact(config: PartialRunConfig) -> DetectionConfig:
-    """The recipe's detections without the exact ones of `h36m17`, where those have a second opinion to themselves."""
+    """The recipe's detections, all with a detector's faults where exact ones have a second opinion to themselves."""
     detections = config.detections
-    if config.model.exact is None:
-        return detections
-    total = sum(share for _, share in detections.joint_sets)
-    own = sum(share for name, share in detections.joint_sets if name == "h36m17") / total
-    clean = detections.clean_share
-    return replace(detections, clean_share=clean * (1 - own) / (1 - clean * own))
+    return detections if config.model.exact is None else replace(detections, clean_share=0.0)
 
 
 def _factors(stated: Tensor, error: Tensor) -> tuple[float, ...]:
