@@ -82,8 +82,10 @@ def virtual_camera(
     sized = ((size_px > 0) & size_px.isfinite()).all(-1) & center_px.isfinite().all(-1)
     size_px = torch.where(sized[..., None], size_px, 1.0)
     center_px = torch.where(sized[..., None], center_px, 0.0)
-    look = _lens_sight if isinstance(camera, Camera) else _pinhole_sight
-    sight = look(camera, center_px, turn, slant=slant, focal_at_plane=focal_at_plane)
+    if isinstance(camera, Camera):
+        sight = _lens_sight(camera, center_px, turn, slant=slant, focal_at_plane=focal_at_plane)
+    else:
+        sight = _pinhole_sight(camera, center_px, turn, slant=slant, focal_at_plane=focal_at_plane)
     focal_px = sight.scale / size_px * size_px.new_tensor(crop_wh)
     ratio = sight.focal / sight.focal.amax(-1, keepdim=True) if square else torch.ones_like(sight.focal)
     focal_px = ratio * (focal_px / ratio).amin(-1, keepdim=True)
@@ -99,9 +101,9 @@ def turned_towards(
 ) -> tuple[Float[Tensor, "*batch 3 3"], Bool[Tensor, "*batch"]]:
     """Return cam_from_virtual of cameras that look along rays, and where there is one.
 
-    - "no_roll" (paper 000): R_y(atan2(x, z)) · R_x(−atan2(y, √(x² + z²))). The virtual x axis stays in the real camera's
-      xz-plane, so that whoever stands upright before a level camera does so before the virtual one. There is none for
-      rays straight up or down.
+    - "no_roll" (paper 000): R_y(atan2(x, z)) · R_x(−atan2(y, √(x² + z²))). The virtual x axis stays in the xz-plane of
+      the real camera, so that whoever stands upright before a level camera does so before the virtual one. There is
+      none for rays straight up or down.
     - "shortest" (paper 001, eq. 13–15): the smallest rotation that takes the real axis to the ray; for rays off the
       image axes it rolls the picture. There is none for the ray straight back.
 
@@ -220,9 +222,22 @@ def poses_in_virtual(
     return joints_cam @ virtual.cam_from_virtual
 
 
-def _pinhole_sight(
-    intrinsics: Tensor, center_px: Tensor, turn: Turn, *, slant: bool, focal_at_plane: bool
-) -> _Sight:
+def aligned(camera: Camera | Tensor, pictures: tuple[int, ...] | torch.Size, regions: torch.Size) -> Camera | Tensor:
+    """The camera with axes of length one for regions, where it has but those of the pictures."""
+    if isinstance(camera, Camera):
+        batch = camera.batch_shape
+        if batch not in (torch.Size(()), torch.Size(pictures), torch.Size(regions)):
+            raise ValueError(f"camera: expected one, or a batch {tuple(pictures)}, got {tuple(batch)}")
+        return camera
+    if camera.shape[-2:] != (3, 3):
+        raise ValueError(f"camera: expected K (..., 3, 3), got {tuple(camera.shape)}")
+    batch = camera.shape[:-2]
+    if batch == torch.Size(pictures) and len(regions) > len(pictures) and len(batch) > 0:
+        return camera.reshape(*batch, *[1] * (len(regions) - len(pictures)), 3, 3)
+    return camera
+
+
+def _pinhole_sight(intrinsics: Tensor, center_px: Tensor, turn: Turn, *, slant: bool, focal_at_plane: bool) -> _Sight:
     """The centre's ray, and K's scale there.
 
     A pixel to the right moves by r1 · (1, 0, 0) / (fx ‖p‖) on the virtual plane, one down by r2 · (0, 1, 0) / (fy ‖p‖),
