@@ -2,7 +2,7 @@
 
 Equal bodies of capsules stand before a wide camera at the same distance and turned the same way to the line of sight,
 in the middle of the picture and at its borders. They are ray-cast (by the caster of the tests), cropped by Sightline's
-own layer, 2 m around the same joint, and measured. `make figures` runs it, in about a minute.
+own layer, 2.1 m around their hips, and measured. `make figures` runs it, in about a minute.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ cast = importlib.import_module("raycast_scene")
 sys.path.remove(str(TESTS))
 OUT = Path(__file__).with_name("perspective.png")
 
-SIZE, FOV = (2000, 720), math.radians(120.0)
+SIZE, FOV = (2000, 780), math.radians(120.0)
 CAMERA = Camera.from_fov(SIZE, FOV)
-PLACES = {"left": math.radians(-44.0), "centre": 0.0, "right": math.radians(44.0)}
+PLACES = {"left": math.radians(-42.5), "centre": 0.0, "right": math.radians(42.5)}
 EYE_M, DISTANCE_M, TURN = 1.15, 3.5, math.radians(-25.0)
-CROP, REGION_M = 400, 1.95
+CROP, REGION_M = 400, 2.1
 PLAIN, PERSPECTIVE = "#d1383d", "#0b7285"
 SNOW, SHADE, HORIZON, ZENITH = (247, 249, 251), (203, 215, 226), (226, 235, 243), (150, 188, 222)
 JACKET, TROUSERS, SKIN, HAIR, SHOE = (226, 112, 58), (58, 84, 122), (236, 190, 158), (92, 66, 52), (44, 50, 60)
@@ -144,9 +144,9 @@ def corners(size: float) -> Tensor:
 
 
 def crops_of(image: Tensor, joints: Tensor) -> tuple[Crop, Crop]:
-    """The plain and the perspective crop of the same region around a person's spine."""
-    spine = joints[SKELETON.index("Spine")]
-    center, side = CAMERA.project(spine[None])[0][0], CAMERA.focal_px * REGION_M / spine[2]
+    """The plain and the perspective crop of the same region around a person's hips."""
+    root = joints[SKELETON.root]
+    center, side = CAMERA.project(root[None])[0][0], CAMERA.focal_px * REGION_M / root[2]
     layer = PerspectiveCrop(CROP)
     alone = cast.Scene(body(joints), torch.zeros_like)
 
@@ -154,11 +154,11 @@ def crops_of(image: Tensor, joints: Tensor) -> tuple[Crop, Crop]:
         """The crop by a camera's K."""
         pixels, virtual = layer(image, intrinsics, center, side)[:2]
         joints_px = keypoints_in_virtual(intrinsics, virtual, CAMERA.project(joints)[0])
-        corners = row(0, 0, 1, CROP, 0, 1, CROP, CROP, 1, 0, CROP, 1).reshape(4, 3)
-        outline = corners @ cam_px_from_virtual_px(intrinsics, virtual).mT
-        turn = virtual.cam_from_virtual
-        centres = torch.arange(CROP, dtype=torch.float64) + 0.5
-        return Crop(pixels.permute(1, 2, 0), joints_px, outline[:, :2] / outline[:, 2:], on_body(virtual))
+        picture_from_crop = cam_px_from_virtual_px(intrinsics, virtual)
+        corners = row(0, 0, 1, CROP, 0, 1, CROP, CROP, 1, 0, CROP, 1).reshape(4, 3) @ picture_from_crop.mT
+        rays_from_crop = torch.linalg.inv(CAMERA.intrinsics) @ picture_from_crop
+        on_body = cast.picture(alone, torch.linalg.inv(rays_from_crop), (CROP, CROP)).amax(0) > 0
+        return Crop(pixels.permute(1, 2, 0), joints_px, corners[:, :2] / corners[:, 2:], on_body)
 
     # a camera that has the region on its axis sees a plain crop in it
     return crop(Camera.create(SIZE, CAMERA.focal_px, center).intrinsics), crop(CAMERA.intrinsics)
@@ -176,13 +176,13 @@ def draw_skeleton(axes: Axes, joints_px: Tensor, width: float, colour: str | Non
         if colour is None:
             axes.plot(xs, ys, color="white", lw=width + 1.6, **style)
         axes.plot(xs, ys, color=colour or side_colour(SKELETON.joints[child]), lw=width, **style)
-    axes.plot(*points.T, "o", ms=1.5 * width, color=colour or "white", mec=colour or INK, mew=0.8, zorder=5)
+    axes.plot(*points.T, "o", ms=1.6 * width, color=colour or "white", mec=colour or INK, mew=0.7, zorder=5)
 
 
 def show(axes: Axes, image: Tensor, colour: str = FAINT, width: float = 1.0) -> None:
     """A picture with a frame."""
     axes.imshow(image.clamp(0, 255).round().byte().numpy(), extent=(0, image.shape[1], image.shape[0], 0))
-    axes.set(xticks=[], yticks=[])
+    axes.set(xticks=[], yticks=[], autoscale_on=False)
     for spine in axes.spines.values():
         spine.set(color=colour, linewidth=width)
 
@@ -190,50 +190,50 @@ def show(axes: Axes, image: Tensor, colour: str = FAINT, width: float = 1.0) -> 
 def draw_picture(axes: Axes, image: Tensor, people: list[tuple[Crop, Crop]]) -> None:
     """The wide picture, and the outlines of its crops."""
     show(axes, image.permute(1, 2, 0))
-    for name, (plain, perspective) in zip(("centre", "border"), people, strict=True):
-        axes.add_patch(Polygon(plain.outline_px.numpy(), fc="none", ec=PLAIN, lw=2.2, ls=(0, (4, 2.5))))
-        axes.add_patch(Polygon(perspective.outline_px.numpy(), fc="none", ec=PERSPECTIVE, lw=2.4))
-        x, y = plain.outline_px[0].tolist()
-        axes.text(x, y - 14, name, color=INK, fontsize=12, weight="bold", va="bottom")
-    axes.set(xlim=(0, SIZE[0]), ylim=(SIZE[1], 0))
+    for name, (plain, perspective) in zip(PLACES, people, strict=True):
+        axes.add_patch(Polygon(plain.outline_px.numpy(), fc="none", ec=PLAIN, lw=2, ls=(0, (4, 2.5))))
+        axes.add_patch(Polygon(perspective.outline_px.numpy(), fc="none", ec=PERSPECTIVE, lw=2.2))
+        style = {"color": INK, "fontsize": 11.5, "weight": "bold", "ha": "center", "va": "center"}
+        axes.text(plain.outline_px[:, 0].mean().item(), 32, name, **style)
 
 
-def draw_row(figure: SubFigure, title: str, colour: str, centre: Crop, border: Crop) -> None:
-    """The crops of both people by one kind, and both skeletons over each other with what is between them."""
-    left, middle, right = figure.subplots(1, 3, gridspec_kw={"wspace": 0.05})
-    figure.suptitle(title, x=0.012, ha="left", color=colour, fontsize=13.5, weight="bold")
-    for axes, crop, name in ((left, centre, "centre"), (middle, border, "border")):
+def draw_row(figure: SubFigure, title: str, colour: str, crops: list[Crop]) -> None:
+    """All crops of one kind, their skeletons over each other, and how far those of the borders are from the centre's."""
+    *pictures, last = figure.subplots(1, len(crops) + 1)
+    figure.suptitle(title, x=0.008, ha="left", color=colour, fontsize=13, weight="bold")
+    for axes, crop, name in zip(pictures, crops, PLACES, strict=True):
         show(axes, crop.image, colour, 2.2)
-        draw_skeleton(axes, crop.joints_px, 2.2)
-        halo = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2.5}
-        axes.text(14, 20, name, color=INK, fontsize=11.5, weight="bold", va="top", bbox=halo)
-    show(right, torch.full((CROP, CROP, 3), 255.0), FAINT)
-    draw_skeleton(right, centre.joints_px, 2.6, INK)
-    draw_skeleton(right, border.joints_px, 2.6, colour)
-    apart = (centre.joints_px - border.joints_px).norm(dim=-1).mean() * 256 / CROP
-    both = centre.on_body | border.on_body
-    levels = (centre.image - border.image).abs().mean(-1)[both].mean()
-    right.text(14, 20, "centre", color=INK, fontsize=11.5, weight="bold", va="top")
-    right.text(128, 20, "border", color=colour, fontsize=11.5, weight="bold", va="top")
-    right.text(14, 458, f"joints {apart:.1f} px apart (of 256)", color=INK, fontsize=11.5, va="center")
-    right.text(14, 490, f"picture {levels:.0f} grey levels apart", color=INK, fontsize=11.5, va="center")
+        draw_skeleton(axes, crop.joints_px, 1.9)
+        axes.set_xlabel(name, color=INK, fontsize=11.5, weight="bold")
+    show(last, torch.full((CROP, CROP, 3), 255.0))
+    left, centre, right = crops
+    for crop in (left, right):
+        draw_skeleton(last, crop.joints_px, 3.2, colour)
+    draw_skeleton(last, centre.joints_px, 1.3, INK)
+    for x, word, ink in ((14, "centre", INK), (106, "left, right", colour)):
+        last.text(x, 14, word, color=ink, fontsize=10, weight="bold", va="top")
+    apart = [(crop.joints_px - centre.joints_px).norm(dim=-1).mean() * 256 / CROP for crop in (left, right)]
+    levels = [(crop.image - centre.image).abs()[crop.on_body | centre.on_body].mean() for crop in (left, right)]
+    text = f"joints {sum(apart) / 2:.1f} px of 256,\nbody {sum(levels) / 2:.2g} grey levels apart"
+    last.set_xlabel(text, color=INK, fontsize=10.5)
+    print(f"{title}: joints {[f'{value:.2f}' for value in apart]} px, body {[f'{value:.2f}' for value in levels]} levels")
 
 
 def main() -> None:
     """Draw and save."""
-    joints = [joints_at(0.0), joints_at(ANGLE)]
+    joints = [joints_at(angle) for angle in PLACES.values()]
     bodies = [body(person) for person in joints]
-    parts = [part for person in bodies for part in person]
-    image = cast.picture(cast.Scene([floor(bodies), *parts], sky), CAMERA, SIZE, samples=2)
+    scene = cast.Scene([floor(joints, bodies), *(part for person in bodies for part in person)], sky)
+    image = cast.picture(scene, CAMERA, SIZE, samples=2)
     people = [crops_of(image, person) for person in joints]
-    (plain, perspective), (plain_border, perspective_border) = people
-    figure = plt.figure(figsize=(9, 10.7), dpi=200, layout="constrained", facecolor="white")
-    top, upper, lower = figure.subfigures(3, 1, height_ratios=(4.15, 3.3, 3.3))
+    plain, perspective = ([person[kind] for person in people] for kind in (0, 1))
+    figure = plt.figure(figsize=(9, 9.65), dpi=160, layout="constrained", facecolor="white")
+    top, upper, lower = figure.subfigures(3, 1, height_ratios=(3.8, 2.95, 2.95))
     draw_picture(top.subplots(), image, people)
-    title = f"One body, twice, before a camera {math.degrees(FOV):.0f}° wide: same distance, turned the same way to it"
-    top.suptitle(title, x=0.012, ha="left", color=INK, fontsize=13.5, weight="bold")
-    draw_row(upper, "Plain crops: the body depends on where it stands", PLAIN, plain, plain_border)
-    draw_row(lower, "Perspective crops: it does not", PERSPECTIVE, perspective, perspective_border)
+    title = f"A camera {math.degrees(FOV):.0f}° wide, and three times the same body"
+    top.suptitle(title, x=0.008, ha="left", color=INK, fontsize=13, weight="bold")
+    draw_row(upper, "Plain crops: the body depends on where it stands", PLAIN, plain)
+    draw_row(lower, "Perspective crops: it does not", PERSPECTIVE, perspective)
     figure.savefig(OUT, metadata={"Software": None})
     plt.close(figure)
 

@@ -79,14 +79,16 @@ def _in_picture(variant: Variant, keypoints_px: Tensor, intrinsics: Tensor, root
     """As AbsPoseLifter sees it (paper 002, eq. 1–4); or, not told the location, pelvis-centred in units of its size."""
     del root_depth_m
     turn = torch.eye(3).to(keypoints_px).expand(len(keypoints_px), 3, 3)
-    points = pinhole_rays(intrinsics[:, None], keypoints_px)[..., :2] * REFERENCE_FOCAL_PX
-    if not variant.rays:
+    unit = torch.full_like(intrinsics[:, 0, 0], REFERENCE_FOCAL_PX) if variant.rays else intrinsics[:, 0, 0]
+    if variant.rays:
+        points = pinhole_rays(intrinsics[:, None], keypoints_px)[..., :2] * REFERENCE_FOCAL_PX
+    else:
         points = keypoints_px - intrinsics[:, None, :2, 2]
     if variant.location:
         features = NormalizationLayer()(points)
-        return [features], turn, features[:, -1]
+        return [features], turn, features[:, -1] * REFERENCE_FOCAL_PX / unit
     size = extent(points).amax(-1)
-    return [(points - points[:, :1]) / size[:, None, None]], turn, size / REFERENCE_FOCAL_PX
+    return [(points - points[:, :1]) / size[:, None, None]], turn, size / unit
 
 
 def _in_virtual(variant: Variant, keypoints_px: Tensor, intrinsics: Tensor, root_depth_m: Tensor) -> _Parts:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sightline.bench.abspose_runs import digest_of, kept_or_measured
-from sightline.bench.perspective_lifting_inputs import Variant, VariantLifter, placed, seen, truth
+from sightline.bench.perspective_lifting_inputs import DEPTH_WEIGHT, Variant, VariantLifter, placed, seen, truth
 from sightline.bench.perspective_lifting_views import People, Scene, miscalibrated, sample_people
 from sightline.data.virtual import step_generator
 from sightline.metrics.functional import mpjpe, mrpe
@@ -32,7 +32,7 @@ EXACT = "exact calibration"
 class Effort:
     """How much is trained and tested."""
 
-    steps: int = 4000
+    steps: int = 3500
     batch: int = 256
     width: int = 256
     learning_rate: float = 1e-3
@@ -63,7 +63,7 @@ class Group:
 
 def run_group(group: Group, seed: int, effort: Effort, library: Path | None, cache: Path | None) -> dict[str, Any]:
     """Train and score a group's variants with one seed, or return what the cache holds of the same."""
-    key = [asdict(group), seed, asdict(effort), digest_of(library)]
+    key = [asdict(group), seed, asdict(effort), DEPTH_WEIGHT, digest_of(library)]
     return kept_or_measured(cache, f"{group.name}-{seed}", key, lambda: _measured(group, seed, effort, library))
 
 

@@ -63,21 +63,32 @@ def homography_grid(
     return cast(Tensor, _Grid.apply(rows.reshape(-1, 3, 3), crop_wh)).reshape(*rows.shape[:-2], *crop_wh[::-1], 2)
 
 
-_CACHED_PIXELS = 2**17
+_CACHED_PIXELS = 2**16
 """Pixels whose coordinates the processor's cache holds: so many at a time are worked out faster than all at once."""
 
 
 class _Grid(torch.autograd.Function):
     """`_divided` by and by, which keeps nothing but the matrices for its backward pass."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(rows: Float[Tensor, "batch 3 3"], crop_wh: tuple[int, int]) -> Float[Tensor, "batch height width 2"]:
         """Work out a few crops at a time."""
         columns, lines = _centres(rows, crop_wh)
-        parts = [_divided(part, columns, lines) for part in rows.split(_at_once(crop_wh))]
-        return torch.cat(parts) if len(parts) != 1 else parts[0]
+        grid, few = rows.new_empty(len(rows), *crop_wh[::-1], 2), _at_once(crop_wh)
+        for part, there in zip(rows.split(few), grid.split(few), strict=True):
+            x, y, depth = _linear(part, columns, lines)
+            share = depth.clamp_min_(_NEAREST).reciprocal_()
+            torch.mul(x, share, out=there[..., 0])
+            torch.mul(y, share, out=there[..., 1])
+        return grid
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, None], rows: Tensor, crop_wh: tuple[int, int]) -> tuple[Tensor, int]:
+        """Fold the mapped axis into the batch."""
+        del info
+        rows = rows.movedim(in_dims[0] or 0, 0)
+        grid = cast(Tensor, _Grid.apply(rows.flatten(0, 1), crop_wh))
+        return grid.unflatten(0, rows.shape[:2]), 0
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, tuple[int, int]], output: Tensor) -> None:
@@ -198,11 +209,7 @@ def crop_pictures(
     grid = crop_grid(camera, virtual, crop_wh, image_wh).to(picture.dtype)
     grid = grid.reshape(len(picture), -1, *grid.shape[-3:])
     levels = levels_for(image_wh, crop_wh) if antialias else 0
-    if levels == 0:
-        crops = look_up(picture, grid.flatten(1, 2), border)
-        crops = crops.unflatten(2, (grid.shape[1], grid.shape[2])).transpose(1, 2)
-    else:
-        crops = look_up_smoothly(picture, grid, _shrink(grid, image_wh), levels, border)
+    crops = look_up_smoothly(picture, grid, _shrink(grid, image_wh), levels, border)
     if border != "zeros":
         crops = torch.where(virtual.valid.reshape(grid.shape[:2])[..., None, None, None], crops, 0.0)
     return crops.reshape(*virtual.valid.shape, *crops.shape[2:]).to(image.dtype)
@@ -234,11 +241,11 @@ def _one_batch(image: Tensor, regions: torch.Size) -> Tensor:
 
 
 class Pyramid(NamedTuple):
-    """A picture at falling resolutions, one below the other in one picture, so that one look-up reads any of them."""
+    """The lower resolutions of a picture, one below the other in one picture, so that one look-up reads any of them."""
 
     atlas: Float[Tensor, "batch channel rows columns"]
     corners: Float[Tensor, "level 2"]
-    """Where the upper left corner of each level lies, px of the atlas."""
+    """Where the upper left corner of each level lies, px of the atlas; the first is half as large as the picture."""
     sizes: Float[Tensor, "level 2"]
     """Width and height of each level in its own pixels; each is half of the one before."""
 
@@ -248,18 +255,16 @@ _GAP = 2
 
 
 def pyramid(image: Float[Tensor, "batch channel height width"], levels: int) -> Pyramid:
-    """Halve pictures so many times by the mean of 2 × 2 pixels."""
-    parts, corner, corners = [image], 0, []
-    for _ in range(levels):
-        parts.append(functional.avg_pool2d(parts[-1], 2, ceil_mode=True, count_include_pad=False))
-    width = image.shape[-1]
-    padded, sizes = [], []
-    for level, part in enumerate(parts):
+    """Halve pictures so many times, once or more, by the mean of 2 × 2 pixels."""
+    width, height = image.shape[-1], image.shape[-2]
+    padded, corners, sizes, corner = [], [], [], 0
+    for level in range(1, levels + 1):
+        image = functional.avg_pool2d(image, 2, ceil_mode=True, count_include_pad=False)
         corners.append((0.0, float(corner)))
-        sizes.append((image.shape[-1] / 2**level, image.shape[-2] / 2**level))
+        sizes.append((width / 2**level, height / 2**level))
         gap = _GAP if level < levels else 0
-        padded.append(functional.pad(part, (0, width + _GAP - part.shape[-1], 0, gap)))
-        corner += part.shape[-2] + gap
+        padded.append(functional.pad(image, (0, (width + 1) // 2 + _GAP - image.shape[-1], 0, gap)))
+        corner += image.shape[-2] + gap
     return Pyramid(torch.cat(padded, dim=-2), image.new_tensor(corners), image.new_tensor(sizes))
 
 
@@ -294,24 +299,42 @@ def look_up_smoothly(
         levels: how often the picture is halved at most.
         border: what lies outside.
     """
+    crops = look_up_each(image, grid, border)
+    if levels == 0 or _nothing_shrinks(shrink):
+        return crops
     tower = pyramid(image, levels)
     level = shrink.clamp(1.0, 2.0**levels).log2()
-    below = level.detach().floor().clamp_max(max(levels - 1, 0))
-    share = (level - below)[..., None, None, None]
+    below = level.detach().floor().clamp_max(levels - 1)
+    share = (level - below)[..., None, None, None].to(crops.dtype)
     grid = grid if border != "reflection" else _reflected(grid)
-    lower, upper = (_from_level(tower, grid, below.long() + step, border) for step in (0, 1))
-    return torch.lerp(lower, upper, share.to(lower.dtype))
+    if levels > 1:
+        lower = _from_level(tower, grid, below.long().clamp_min(1) - 1, border)
+        crops = torch.where((below == 0)[..., None, None, None], crops, lower)
+    return torch.lerp(crops, _from_level(tower, grid, below.long(), border), share)
+
+
+def _nothing_shrinks(shrink: Tensor) -> bool:
+    """Whether no crop needs a pyramid; asked only where the answer is at hand, neither compiling nor on a GPU."""
+    return not torch.compiler.is_compiling() and shrink.device.type == "cpu" and not bool((shrink > 1.0).any())
+
+
+def look_up_each(
+    image: Float[Tensor, "batch channel height width"],
+    grid: Float[Tensor, "batch crop rows columns 2"],
+    border: Border = "zeros",
+) -> Float[Tensor, "batch crop channel rows columns"]:
+    """Read several crops of each picture."""
+    found = look_up(image, grid.flatten(1, 2), border)
+    return found.unflatten(2, (grid.shape[1], grid.shape[2])).transpose(1, 2)
 
 
 def _from_level(tower: Pyramid, grid: Tensor, level: Tensor, border: Border) -> Tensor:
-    batch, crops, rows, columns, _ = grid.shape
     size, corner = (value[level][..., None, None, :] for value in (tower.sizes, tower.corners))
     margin = 1.0 if border == "zeros" else -0.5  # black beyond the border, or the outermost pixels' centres
     places = ((grid + 1.0) * (0.5 * size)).clamp(min=-margin)
     places = torch.minimum(places, size + margin) + corner
     whole = grid.new_tensor((tower.atlas.shape[-1], tower.atlas.shape[-2]))
-    found = look_up(tower.atlas, (places * (2.0 / whole) - 1.0).flatten(1, 2))
-    return found.unflatten(2, (crops, rows)).transpose(1, 2)
+    return look_up_each(tower.atlas, places * (2.0 / whole) - 1.0)
 
 
 def _reflected(grid: Tensor) -> Tensor:
