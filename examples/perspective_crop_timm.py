@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.transforms.functional import to_tensor
 
 from sightline import Camera
-from sightline.perspective.crop import PerspectiveCrop
+from sightline.perspective import PerspectiveCrop
 
 
 class PoseNetwork(torch.nn.Module):
@@ -27,6 +27,7 @@ class PoseNetwork(torch.nn.Module):
         self.backbone = timm.create_model(backbone, pretrained=pretrained, num_classes=3 * joints)
 
     def forward(self, image, intrinsics, center_px, size_px):
+        """Crop, let the backbone look, and turn its answer from the virtual camera's frame to the camera's."""
         view = self.crop(image, intrinsics, center_px, size_px)
         joints_virtual = self.backbone(view.image).unflatten(-1, (-1, 3))
         return view.poses_in_camera(joints_virtual), view.image
@@ -34,7 +35,7 @@ class PoseNetwork(torch.nn.Module):
 
 def main() -> None:
     """Take one step, and print what came out and what reached the region."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", nargs="?")
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--pretrained", action="store_true", help="fetch timm's weights")
@@ -43,12 +44,12 @@ def main() -> None:
     height, width = image.shape[-2:]
     camera = Camera.from_fov((width, height), math.radians(90), dtype=image.dtype)  # or your calibration
     center_px = torch.tensor([[0.8 * width, 0.6 * height]], requires_grad=True)
-    size_px = torch.tensor([[0.3 * width, 0.5 * height]], requires_grad=True)
+    size_px = torch.tensor([[0.3 * width, 0.5 * height]])
     network = PoseNetwork(call.backbone, pretrained=call.pretrained)
     joints_cam, crop = network(image, camera.intrinsics, center_px, size_px)
     (joints_cam - torch.rand_like(joints_cam)).square().mean().backward()
     print(f"picture {tuple(image.shape)}, crop {tuple(crop.shape)}, joints {tuple(joints_cam.shape)}")
-    print(f"gradient at the region's centre {center_px.grad.tolist()}, size {size_px.grad.tolist()}")
+    print(f"gradient at the region's centre {center_px.grad}")
 
 
 if __name__ == "__main__":

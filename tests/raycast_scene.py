@@ -1,4 +1,4 @@
-"""Scenes of planes, spheres and capsules under smooth textures, ray-cast exactly: the truth that crops are held against.
+"""Scenes of planes, spheres and capsules under smooth textures, ray-cast exactly: the truth that crops are held to.
 
 A scene stands in the frame of a camera at its origin (metres; x right, y down, z forward) and gives a colour, 0 to 255,
 for any ray. So any camera at that place can take a picture of it: a pinhole, a lens with distortion, a fisheye, or the

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from raycast_scene import Capsule, Plane, Scene, furnished_room, picture, waves
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.testing import assert_close
 
+from raycast_scene import Capsule, Plane, Scene, furnished_room, picture, waves
 from sightline.camera import Camera
 from sightline.geometry.distortion import Distortion
-from sightline.perspective.crop import PerspectiveCrop
-from sightline.perspective.virtual import VirtualCamera
+from sightline.perspective import PerspectiveCrop
+from sightline.perspective.virtual import Turn, VirtualCamera
 
 SIZE = (640, 480)
 CROP = 128
@@ -79,7 +79,7 @@ def seen_at(name: str, place: str, **options) -> Seen:
 @pytest.mark.parametrize("turn", ["no_roll", "shortest"])
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", CAMERAS)
-def test_the_crop_is_what_the_virtual_camera_sees(name: str, place: str, turn: str) -> None:
+def test_the_crop_is_what_the_virtual_camera_sees(name: str, place: str, turn: Turn) -> None:
     seen = seen_at(name, place, turn=turn)
     assert seen.truth.std() > 20, "a flat picture would prove nothing"
     assert seen.inside.double().mean() > 0.6
@@ -110,7 +110,7 @@ def test_the_lens_counts() -> None:
 
 
 @pytest.mark.parametrize("turn", ["no_roll", "shortest"])
-def test_on_the_axis_it_is_an_ordinary_crop(turn: str) -> None:
+def test_on_the_axis_it_is_an_ordinary_crop(turn: Turn) -> None:
     """With the principal point on a corner of pixels, the crop is a slice of the picture."""
     image = photo("pinhole")
     camera = Camera.create(SIZE, 270.0, (318.0, 243.0))

@@ -18,17 +18,15 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from draw_conventions import FAINT, INK, PERSON_M, SKELETON, side_colour
 from matplotlib.axes import Axes
-from matplotlib.figure import SubFigure
 from matplotlib.patches import Polygon
 from torch import Tensor
 
 from sightline.camera import Camera
 from sightline.geometry.rotation import axis_rotation
-from sightline.perspective.crop import PerspectiveCrop
+from sightline.perspective import PerspectiveCrop
 from sightline.perspective.virtual import cam_px_from_virtual_px, keypoints_in_virtual
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"
@@ -197,8 +195,8 @@ def draw_picture(axes: Axes, image: Tensor, people: list[tuple[Crop, Crop]]) -> 
         axes.text(plain.outline_px[:, 0].mean().item(), 32, name, **style)
 
 
-def draw_row(figure: SubFigure, title: str, colour: str, crops: list[Crop]) -> None:
-    """All crops of one kind, their skeletons over each other, and how far those of the borders are from the centre's."""
+def draw_row(figure: Any, title: str, colour: str, crops: list[Crop]) -> None:
+    """All crops of one kind, their skeletons over each other, and how far those at the borders are from the middle."""
     *pictures, last = figure.subplots(1, len(crops) + 1)
     figure.suptitle(title, x=0.008, ha="left", color=colour, fontsize=13, weight="bold")
     for axes, crop, name in zip(pictures, crops, PLACES, strict=True):
@@ -210,13 +208,14 @@ def draw_row(figure: SubFigure, title: str, colour: str, crops: list[Crop]) -> N
     for crop in (left, right):
         draw_skeleton(last, crop.joints_px, 3.2, colour)
     draw_skeleton(last, centre.joints_px, 1.3, INK)
-    for x, word, ink in ((14, "centre", INK), (106, "left, right", colour)):
+    for x, word, ink in ((14, "centre", INK), (120, "left, right", colour)):
         last.text(x, 14, word, color=ink, fontsize=10, weight="bold", va="top")
     apart = [(crop.joints_px - centre.joints_px).norm(dim=-1).mean() * 256 / CROP for crop in (left, right)]
     levels = [(crop.image - centre.image).abs()[crop.on_body | centre.on_body].mean() for crop in (left, right)]
     text = f"joints {sum(apart) / 2:.1f} px of 256,\nbody {sum(levels) / 2:.2g} grey levels apart"
     last.set_xlabel(text, color=INK, fontsize=10.5)
-    print(f"{title}: joints {[f'{value:.2f}' for value in apart]} px, body {[f'{value:.2f}' for value in levels]} levels")
+    for name, joint, level in zip(("left", "right"), apart, levels, strict=True):
+        print(f"{title}, {name}: {float(joint):.2f} px, {float(level):.2f} grey levels")
 
 
 def main() -> None:
@@ -228,13 +227,14 @@ def main() -> None:
     people = [crops_of(image, person) for person in joints]
     plain, perspective = ([person[kind] for person in people] for kind in (0, 1))
     figure = plt.figure(figsize=(9, 9.65), dpi=160, layout="constrained", facecolor="white")
-    top, upper, lower = figure.subfigures(3, 1, height_ratios=(3.8, 2.95, 2.95))
+    parts: Any = figure.subfigures(3, 1, height_ratios=(3.8, 2.95, 2.95))
+    top, upper, lower = parts
     draw_picture(top.subplots(), image, people)
     title = f"A camera {math.degrees(FOV):.0f}° wide, and three times the same body"
     top.suptitle(title, x=0.008, ha="left", color=INK, fontsize=13, weight="bold")
     draw_row(upper, "Plain crops: the body depends on where it stands", PLAIN, plain)
     draw_row(lower, "Perspective crops: it does not", PERSPECTIVE, perspective)
-    figure.savefig(OUT, metadata={"Software": None})
+    figure.savefig(OUT, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.1)
     plt.close(figure)
 
 
