@@ -42,9 +42,7 @@ def bench_perspective_speed(*, quick: bool = False, progress: Callable[[int, int
         image, centers = _pictures(count)
         ways = _ways(count, centers)
         spent = _interleaved(ways, image, centers, repeats, progress)
-        bytes_of = {
-            name: _bytes_kept(way, image[:4], centers[:4], count=4) for name, way in _ways(4, centers[:4]).items()
-        }
+        bytes_of = {name: _bytes_kept(way, image[:4], centers[:4]) for name, way in _ways(4, centers[:4]).items()}
     finally:
         torch.set_num_threads(before)
     rows: list[Row] = [
@@ -142,7 +140,7 @@ def _seconds(call: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def _bytes_kept(way: Call, image: Tensor, centers: Tensor, *, count: int) -> float:
+def _bytes_kept(way: Call, image: Tensor, centers: Tensor) -> float:
     """Bytes that stay in memory between forward and backward: what autograd saves, pictures themselves not counted."""
     kept: dict[int, int] = {}
 
