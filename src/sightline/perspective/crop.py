@@ -36,8 +36,8 @@ class PerspectiveCrop(nn.Module):
         square: see `virtual_camera`, as `slant` and `focal_at_plane`.
         slant: see there.
         focal_at_plane: see there.
-        antialias: whether regions larger than the crop are read from a smoothed picture (a pyramid of 2 × 2 means), so
-            that fine texture does not alias; regions smaller than the crop are read as they are.
+        antialias: whether regions much larger than the crop are smoothed (`look_up_smoothly`), so that fine texture
+            does not alias; below a shrink of √3 the picture is read as it is.
         border: what lies outside the picture.
     """
 

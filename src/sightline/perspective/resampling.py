@@ -208,22 +208,22 @@ def crop_pictures(
     picture, image_wh = _one_batch(image, virtual.valid.shape), (image.shape[-1], image.shape[-2])
     grid = crop_grid(camera, virtual, crop_wh, image_wh).to(picture.dtype)
     grid = grid.reshape(len(picture), -1, *grid.shape[-3:])
-    levels = levels_for(image_wh, crop_wh) if antialias else 0
-    crops = look_up_smoothly(picture, grid, _shrink(grid, image_wh), levels, border)
+    if antialias and (image_wh[0] > crop_wh[0] or image_wh[1] > crop_wh[1]):
+        crops = look_up_smoothly(picture, grid, levels_for(image_wh, crop_wh), border)
+    else:
+        crops = look_up_each(picture, grid, border)
     if border != "zeros":
         crops = torch.where(virtual.valid.reshape(grid.shape[:2])[..., None, None, None], crops, 0.0)
     return crops.reshape(*virtual.valid.shape, *crops.shape[2:]).to(image.dtype)
 
 
-def _shrink(grid: Float[Tensor, "batch crop rows columns 2"], image_wh: tuple[int, int]) -> Tensor:
-    """Pixels of the picture per pixel of the crop, in its middle: the longer side of that pixel's outline."""
-    row, column = max(grid.shape[-3] // 2 - 1, 0), max(grid.shape[-2] // 2 - 1, 0)
-    below, beside = min(row + 1, grid.shape[-3] - 1), min(column + 1, grid.shape[-2] - 1)
-    half = 0.5 * grid.new_tensor(image_wh)
-    corner = grid[..., row, column, :]
-    sides = [grid[..., below, column, :] - corner, grid[..., row, beside, :] - corner]
-    lengths = [((side * half).square().sum(-1) + 1e-12).sqrt() for side in sides]
-    return torch.maximum(*lengths)
+def _steps(grid: Float[Tensor, "batch crop rows columns 2"]) -> Float[Tensor, "batch crop 2 rows columns 2"]:
+    """From each pixel of a crop to the next one to the right, and to the one below: units of the grid."""
+    right = grid[..., 1:, :] - grid[..., :-1, :]
+    down = grid[..., 1:, :, :] - grid[..., :-1, :, :]
+    right = torch.cat([right, right[..., -1:, :]], dim=-2) if grid.shape[-2] > 1 else torch.zeros_like(grid)
+    down = torch.cat([down, down[..., -1:, :, :]], dim=-3) if grid.shape[-3] > 1 else torch.zeros_like(grid)
+    return torch.stack((right, down), dim=2)
 
 
 def _one_batch(image: Tensor, regions: torch.Size) -> Tensor:
@@ -269,9 +269,9 @@ def pyramid(image: Float[Tensor, "batch channel height width"], levels: int) -> 
 
 
 def levels_for(image_wh: tuple[int, int], crop_wh: tuple[int, int]) -> int:
-    """Return how many times a picture has to be halved so that a crop of all of it does not alias."""
+    """Return how many times a picture has to be halved so that a crop of all of it covers 2 to 4 pixels with each."""
     shrink = max(image_wh[0] / crop_wh[0], image_wh[1] / crop_wh[1])
-    return max(0, min(8, math.ceil(math.log2(max(shrink, 1.0)))))
+    return max(0, min(8, math.ceil(math.log2(max(shrink, 1.0))) - 1))
 
 
 def look_up(
@@ -286,36 +286,51 @@ def look_up(
 def look_up_smoothly(
     image: Float[Tensor, "batch channel height width"],
     grid: Float[Tensor, "batch crop rows columns 2"],
-    shrink: Float[Tensor, "batch crop"],
     levels: int,
     border: Border = "zeros",
 ) -> Float[Tensor, "batch crop channel rows columns"]:
-    """The same where pictures are shrunk: from the two levels of a pyramid nearest to `shrink`, mixed (Williams 1983).
+    """The same where pictures are shrunk: the mean of four places in each pixel of the crop, read from a pyramid.
+
+    The level is the one of which a pixel in the middle of the crop covers 2 to 4 pixels along its longer side, or the
+    picture itself. The places lie so far apart that their variance, with that of the level's own pixels and of reading
+    between them (1/12 and 1/6 of a pixel), is that of the area covered: s² / 12. Below a shrink of √3 all four are one,
+    and the picture is read as it is. Mixing two levels by log2 of the shrink instead (Williams 1983) blurs so much that
+    the error, held against a supersampled picture, is larger than without any smoothing.
 
     Args:
         image: pictures.
         grid: several crops for each of them.
-        shrink: pixels of the picture per pixel of the crop; at 1 and below the picture itself is read.
         levels: how often the picture is halved at most.
         border: what lies outside.
     """
-    crops = look_up_each(image, grid, border)
-    if levels == 0 or _nothing_shrinks(shrink):
-        return crops
-    tower = pyramid(image, levels)
-    level = shrink.clamp(1.0, 2.0**levels).log2()
-    below = level.detach().floor().clamp_max(levels - 1)
-    share = (level - below)[..., None, None, None].to(crops.dtype)
-    grid = grid if border != "reflection" else _reflected(grid)
-    if levels > 1:
-        lower = _from_level(tower, grid, below.long().clamp_min(1) - 1, border)
-        crops = torch.where((below == 0)[..., None, None, None], crops, lower)
-    return torch.lerp(crops, _from_level(tower, grid, below.long(), border), share)
+    steps = _steps(grid)
+    half = 0.5 * grid.new_tensor((image.shape[-1], image.shape[-2]))
+    shrink = ((steps * half).square().sum(-1) + 1e-12).sqrt()  # pixels of the picture per pixel, along both axes
+    if _nothing_shrinks(shrink):
+        return look_up_each(image, grid, border)
+    middle = shrink[..., grid.shape[-3] // 2, grid.shape[-2] // 2].detach().amax(-1)
+    level = (middle.log2().floor() - 1.0).clamp(0, levels)
+    unit = 2.0 ** level[..., None, None, None]
+    covered = torch.minimum(shrink, 4.0 * unit)  # next to where a lens sees nothing, steps lead anywhere
+    spread = (covered.square() / 3.0 - unit.square()).clamp_min(1e-12).sqrt()
+    right, down = (steps * (0.5 * spread / shrink)[..., None]).unbind(2)
+    places = [grid + right + down, grid + right - down, grid - right + down, grid - right - down]
+    grid, level = torch.stack(places, dim=2).flatten(1, 2), level.long().repeat_interleave(4, dim=1)
+    found = look_up_each(image, grid, border)
+    if levels > 0:
+        grid = grid if border != "reflection" else _reflected(grid)
+        lower = _from_level(pyramid(image, levels), grid, level.clamp_min(1) - 1, border)
+        found = torch.where((level == 0)[..., None, None, None], found, lower)
+    return found.unflatten(1, (-1, 4)).mean(2)
+
+
+_SMALLEST_SHRINK = 3.0**0.5
 
 
 def _nothing_shrinks(shrink: Tensor) -> bool:
-    """Whether no crop needs a pyramid; asked only where the answer is at hand, neither compiling nor on a GPU."""
-    return not torch.compiler.is_compiling() and shrink.device.type == "cpu" and not bool((shrink > 1.0).any())
+    """Whether no crop needs smoothing; asked only where the answer is at hand, neither compiling nor on a GPU."""
+    at_hand = not torch.compiler.is_compiling() and shrink.device.type == "cpu"
+    return at_hand and not bool((shrink > _SMALLEST_SHRINK).any())
 
 
 def look_up_each(

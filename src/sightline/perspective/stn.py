@@ -125,8 +125,6 @@ class AffineSTN(nn.Module):
         (width, height), image_wh = self.size_wh, (image.shape[-1], image.shape[-2])
         theta = torch.cat([torch.diag_embed(region.scale), region.center[..., None]], dim=-1)
         grid = functional.affine_grid(theta, [len(image), image.shape[1], height, width], align_corners=False)
-        levels = levels_for(image_wh, self.size_wh) if self.antialias else 0
-        if levels == 0:
+        if not self.antialias or (image_wh[0] <= width and image_wh[1] <= height):
             return look_up(image, grid, self.border), region
-        shrink = (region.size_px(image_wh) / region.scale.new_tensor(self.size_wh)).amax(-1, keepdim=True)
-        return look_up_smoothly(image, grid[:, None], shrink, levels, self.border)[:, 0], region
+        return look_up_smoothly(image, grid[:, None], levels_for(image_wh, self.size_wh), self.border)[:, 0], region
