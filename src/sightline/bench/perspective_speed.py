@@ -52,7 +52,7 @@ def bench_perspective_speed(*, quick: bool = False, progress: Callable[[int, int
     ]  # fmt: skip
     notes = [f"{THREADS} threads; {count} crops; medians of {repeats} interleaved runs; crop scale 1:1"]
     if PEER not in spent:
-        notes.append("kornia is not installed: `pip install kornia` to have it beside")
+        notes.append("kornia is not installed: `pip install '.[compare]'` for it")
     return Measured(rows=rows, claims=_claims(spent, bytes_of), notes=tuple(notes))
 
 
