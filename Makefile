@@ -62,11 +62,11 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(PIP) install -q -c constraints.txt -e '.[dev,compare]'
 	@touch $@
 
 $(EXTRAS)/installed: pyproject.toml constraints-extras.txt
 	@$(PYTHON) -m venv $(EXTRAS)
 	@echo "installing Sightline with every extra into $(EXTRAS), a few minutes the first time"
-	$(EXTRAS)/bin/python -m pip --disable-pip-version-check install -q -c constraints-extras.txt -e '.[dev,mediapipe,rtmpose,calibrate]'
+	$(EXTRAS)/bin/python -m pip --disable-pip-version-check install -q -c constraints-extras.txt -e '.[dev,mediapipe,rtmpose,calibrate,compare]'
 	@touch $@

@@ -49,7 +49,7 @@ def read(path: str | Path) -> str:
 # ---- dependencies --------------------------------------------------------------------------------------------------
 
 
-EXTRAS = ("mediapipe", "rtmpose", "calibrate")
+EXTRAS = ("mediapipe", "rtmpose", "calibrate", "compare")
 PINNED = [("constraints.txt", ("dev",)), ("constraints-extras.txt", ("dev", *EXTRAS))]
 
 

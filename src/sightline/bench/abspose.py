@@ -120,9 +120,7 @@ def bench_abspose(
     mixture, gaussian, trace, errors = fitted_error_models(read_splits(library).val)
     runs = [run for seed in seeds for run in variants(replace(base, seed=seed), mixture, gaussian, 48_000)]
     runs += practices(replace(base, seed=seeds[0]))
-    results = run_all(
-        runs, TESTS, library, views=test_views, jobs=jobs, cache=cache, progress=progress
-    )
+    results = run_all(runs, TESTS, library, views=test_views, jobs=jobs, cache=cache, progress=progress)
     rows = [*summary(results), _em_row(trace), _em_row(fit_mixture(errors, tolerance=0.01)[1], " at 0.01 nats")]
     order = {variant: number for number, variant in enumerate(dict.fromkeys(run.variant for run in runs))}
     rows.sort(key=lambda row: order.get(row.get("variant", ""), len(order)))

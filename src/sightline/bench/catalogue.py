@@ -110,11 +110,35 @@ def _track(settings: Settings, progress: Progress) -> Measured:
     return bench_track(quick=settings.quick, progress=progress)
 
 
+def _perspective_lifting(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.perspective_lifting import bench_perspective_lifting
+
+    return bench_perspective_lifting(
+        _motion(settings),
+        quick=settings.quick,
+        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        jobs=settings.jobs,
+        cache=settings.cache,
+        progress=progress,
+    )
+
+
+def _perspective_speed(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.perspective_speed import bench_perspective_speed
+
+    return bench_perspective_speed(quick=settings.quick, progress=progress)
+
+
 BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "abspose": (_abspose, "AbsPoseLifter's tables 1, 2, 3 and 5, its error model and figures, on held-out people"),
     "real": (_real, "single views of a real, calibrated scene against what all its views triangulate"),
     "predict": (_predict, "speed and memory from a film to poses, with MediaPipe"),
     "track": (_track, "ids of people who cross each other's way: how well they last, and how fast they are found"),
     "widening": (_widening, "what each widening of the training data buys, on held-out people and on a real scene"),
+    "perspective-lifting": (
+        _perspective_lifting,
+        "perspective crops of keypoints before equal lifting networks: by field of view, angle and wrong calibration",
+    ),
+    "perspective-speed": (_perspective_speed, "speed and memory of perspective crops, beside affine ones"),
     "lift": (_lift, "speed of the lifter, of the whole lift path and of virtual views"),
 }

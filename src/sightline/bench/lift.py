@@ -91,9 +91,7 @@ def _path_rows(repeats: int, _count: int) -> list[Row]:
             seconds = _timed(lambda frames=frames, camera=camera: [lifter.lift(f, camera) for f in frames], repeats)
             lens = "distorted" if distorted else "pinhole"
             number = "one person" if people == 1 else f"{people} people"
-            rows.append(
-                {"what": f"lift path, {number}, {lens} camera", "ms_per_frame": 1000 * seconds / len(frames)}
-            )
+            rows.append({"what": f"lift path, {number}, {lens} camera", "ms_per_frame": 1000 * seconds / len(frames)})
     return rows
 
 

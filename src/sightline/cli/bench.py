@@ -19,10 +19,11 @@ class Bench:
 
     name: Annotated[Positional[str], arg(metavar="NAME")] = ""
     """Benchmark: abspose (the paper's tables), lift and predict (speed), real (a calibrated scene in several views),
-    widening (what each widening of the training data buys), or another one of the list."""
+    widening (what each widening of the training data buys), perspective-lifting and perspective-speed (the perspective
+    layers), or another one of the list."""
     library: MaybePath = None
-    """Motion capture as `sightline prepare mocap` writes it, data/library.npz by default; abspose and widening
-    need it."""
+    """Motion capture as `sightline prepare mocap` writes it, data/library.npz by default; abspose, widening
+    and perspective-lifting need it."""
     views: MaybePath = None
     """Folder of a real scene, which real needs and widening takes: NAME.keypoints.json per view and one *.qca.txt
     calibration."""

@@ -95,9 +95,7 @@ def lift_detections(
         lifted = second_opinion(lifted, there, exact)
     lifted = type(lifted)(*(value.cpu() for value in lifted))
     stand_in = None if exact is None else exact.config.mean_stature_m
-    return locate(
-        lifted, detected, lifter.config, views.stature_m if give_stature else None, mean_stature_m=stand_in
-    )
+    return locate(lifted, detected, lifter.config, views.stature_m if give_stature else None, mean_stature_m=stand_in)
 
 
 @torch.no_grad()
