@@ -175,7 +175,8 @@ class PartialEngine:
         xy, placed = camera.normalized(torch.from_numpy(np.nan_to_num(pixels)))
         seen: np.ndarray = np.logical_and(~np.isnan(pixels[..., 0]), confidence > 0)
         near = self._near(pixels, camera)
-        there = seen & near & placed.numpy()
+        kept = np.asarray(np.logical_and(seen, near))
+        there = np.asarray(np.logical_and(kept, placed.numpy()))
         xy = np.where(there[..., None], xy.double().numpy(), np.nan)
         rays, sure = as_landmarks(skeleton, xy, confidence)
         usable = np.isfinite(rays).all(-1)
@@ -186,8 +187,7 @@ class PartialEngine:
             self._up(camera).expand(len(people), 3),
         )
         counts = [
-            (as_landmarks(skeleton, pixels, np.where(kept, confidence, 0.0))[1] > 0).sum(-1)
-            for kept in (seen, seen & near)
+            (as_landmarks(skeleton, pixels, np.where(those, confidence, 0.0))[1] > 0).sum(-1) for those in (seen, kept)
         ]
         columns = (usable.sum(-1), *counts, self._spot(pixels, there))
         reasons = tuple(map(self._reason, *(column.tolist() for column in columns)))
@@ -198,7 +198,8 @@ class PartialEngine:
         """Whether a keypoint is no further outside the picture than it is large; beyond, detectors err."""
         size = camera.image_size.double().numpy()
         with np.errstate(invalid="ignore"):
-            return np.logical_and(pixels >= -size, pixels <= 2 * size).all(-1)
+            within: np.ndarray = np.logical_and(pixels >= -size, pixels <= 2 * size)
+        return np.asarray(within.all(-1))
 
     @staticmethod
     def _spot(
