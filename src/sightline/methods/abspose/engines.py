@@ -179,7 +179,7 @@ class PartialEngine:
         there = np.asarray(np.logical_and(kept, placed.numpy()))
         xy = np.where(there[..., None], xy.double().numpy(), np.nan)
         rays, sure = as_landmarks(skeleton, xy, confidence)
-        usable = np.isfinite(rays).all(-1)
+        usable = np.asarray(np.isfinite(rays).all(-1))
         rows = Detected(
             torch.from_numpy(np.where(usable[..., None], rays, 0.0)).float(),
             torch.from_numpy(np.where(usable, sure, 0.0)).float(),
