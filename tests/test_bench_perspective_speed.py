@@ -6,13 +6,23 @@ import pytest
 import torch
 
 from sightline.bench import perspective_speed as bench
-from sightline.bench.perspective_speed import AFFINE, NAIVE, OURS, PEER, SMOOTH, bench_perspective_speed
+from sightline.bench.perspective_speed import (
+    AFFINE,
+    NAIVE,
+    OURS,
+    PEER,
+    SHRUNK,
+    SHRUNK_SMOOTH,
+    SMOOTH,
+    bench_perspective_speed,
+)
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "CROP", 32)
     monkeypatch.setattr(bench, "PICTURE", 128)
+    monkeypatch.setattr(bench, "LARGE", 100)
 
 
 @pytest.mark.usefixtures("small")
@@ -23,6 +33,8 @@ def test_all_ways_that_should_see_the_same_do() -> None:
     torch.testing.assert_close(crops[NAIVE], crops[OURS], atol=1e-3, rtol=0)
     if PEER in ways:
         torch.testing.assert_close(crops[PEER], crops[OURS], atol=1e-3, rtol=0)
+    torch.testing.assert_close(crops[SMOOTH], crops[OURS])
+    assert crops[SHRUNK_SMOOTH].std() < 0.7 * crops[SHRUNK].std()  # the means of noise
     assert {value.shape for value in crops.values()} == {(3, 3, 32, 32)}
 
 

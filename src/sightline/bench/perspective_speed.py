@@ -17,7 +17,11 @@ from sightline.perspective.virtual import cam_px_from_virtual_px, virtual_px_fro
 
 CROPS, CROP, PICTURE, THREADS = 64, 256, 1000, 2
 
-OURS, SMOOTH = "perspective crop", "perspective crop, antialiased"
+LARGE = 700
+"""Side of the regions that are shrunk, px."""
+
+OURS, SMOOTH = "perspective crop", "perspective crop, ready to smooth"
+SHRUNK, SHRUNK_SMOOTH = "perspective crop of 700 px, not smoothed", "perspective crop of 700 px, smoothed"
 AFFINE, NAIVE, PEER = (
     "affine_grid + grid_sample",
     "naive twin: homogeneous points, one matrix product",
@@ -50,7 +54,9 @@ def bench_perspective_speed(*, quick: bool = False, progress: Callable[[int, int
          "megabytes_kept_per_crop": bytes_of[name] / 4e6}
         for name, (forward, both) in spent.items()
     ]  # fmt: skip
-    notes = [f"{THREADS} threads; {count} crops; medians of {repeats} interleaved runs; crop scale 1:1"]
+    notes = [
+        f"{THREADS} threads; {count} crops; medians of {repeats} interleaved runs; crop scale 1:1 unless said otherwise"
+    ]
     if PEER not in spent:
         notes.append("kornia is not installed: `pip install '.[compare]'` for it")
     return Measured(rows=rows, claims=_claims(spent, bytes_of), notes=tuple(notes))
@@ -72,7 +78,7 @@ def _intrinsics(count: int) -> Tensor:
 
 
 def _ways(count: int, centers: Tensor) -> dict[str, Call]:
-    intrinsics, size = _intrinsics(count), torch.full((count, 2), float(CROP))
+    intrinsics, size, large = _intrinsics(count), *(torch.full((count, 2), float(side)) for side in (CROP, LARGE))
     plain, smooth = PerspectiveCrop(CROP, antialias=False), PerspectiveCrop(CROP, antialias=True)
     columns = torch.arange(CROP) + 0.5
     points = torch.stack(torch.meshgrid(columns, columns, indexing="xy"), -1).flatten(0, 1)
@@ -93,6 +99,8 @@ def _ways(count: int, centers: Tensor) -> dict[str, Call]:
     ways: dict[str, Call] = {
         OURS: lambda image, center: plain(image, intrinsics, center, size).image,
         SMOOTH: lambda image, center: smooth(image, intrinsics, center, size).image,
+        SHRUNK: lambda image, center: plain(image, intrinsics, center, large).image,
+        SHRUNK_SMOOTH: lambda image, center: smooth(image, intrinsics, center, large).image,
         AFFINE: affine,
         NAIVE: naive,
     }
