@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from sightline.camera import Camera
 from sightline.data.procedural import procedural_poses
 from sightline.data.virtual import step_generator
+from sightline.lifter import Lifter
 from sightline.methods.abspose.engines import PartialEngine
 from sightline.methods.abspose.model import AbsPoseLifter
 from sightline.methods.abspose.partial import PartialConfig, PartialLifter
@@ -99,3 +100,10 @@ def test_details_tell_both_statures() -> None:
     assert engine().details["mean_stature_m"] == 1.6
     assert "exact_mean_stature_m" not in engine().details
     assert engine(exact_mean_m=1.8).details["exact_mean_stature_m"] == 1.8
+
+
+def test_what_stands_in_is_told_for_the_joints_at_hand() -> None:
+    lifter = Lifter()
+    assert lifter.stand_in("coco17") == "where no height is given, a stature of 1.65 m stands in"
+    assert lifter.stand_in("h36m17") == "where no height is given, a stature of 1.70 m stands in"
+    assert lifter.stand_in() == "where no height is given, a stature of 1.65 m (1.70 m for joints of h36m17) stands in"

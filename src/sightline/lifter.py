@@ -131,14 +131,18 @@ class Lifter:
         """The stature (m) that stands in where no height is given; None where the weights learned sizes in metres."""
         return self.engine.mean_stature_m
 
-    @property
-    def stand_in(self) -> str | None:
-        """Which stature stands in where no height is given, in one phrase; None where the weights learned metres."""
-        if self.mean_stature_m is None:
+    def stand_in(self, skeleton: str | None = None) -> str | None:
+        """Which stature stands in where no height is given, in one phrase; None where the weights learned metres.
+
+        Args:
+            skeleton: name of the keypoints' joint set; None tells of all.
+        """
+        usual, anatomical = self.engine.mean_stature_m, self.engine.anatomical_stature_m
+        if usual is None or anatomical is None:
             return None
-        exact = self.engine.details.get("exact_mean_stature_m", self.mean_stature_m)
-        other = "" if exact == self.mean_stature_m else f" ({exact:.2f} m for joints of h36m17)"
-        return f"where no height is given, a stature of {self.mean_stature_m:.2f} m{other} stands in"
+        mean = anatomical if skeleton == "h36m17" else usual
+        other = f" ({anatomical:.2f} m for joints of h36m17)" if skeleton is None and anatomical != usual else ""
+        return f"where no height is given, a stature of {mean:.2f} m{other} stands in"
 
     def lift(
         self,
@@ -172,7 +176,8 @@ class Lifter:
         skipped += [_unplaced(row) for row, person in zip(rows, people, strict=True) if person is None]
         rows = [row for row, person in zip(rows, people, strict=True) if person is not None]
         frames = _frames(keypoints, rows, [person for person in people if person is not None])
-        scale = self._scale([row.person.height_m or height_m for row in rows], scale_source)
+        heights = [row.person.height_m or height_m for row in rows]
+        scale = self._scale(heights, scale_source, keypoints.skeleton.name)
         poses = Poses(
             skeleton=self.skeleton,
             camera=camera,
@@ -198,11 +203,11 @@ class Lifter:
                 f"height_m: the weights '{self.passport.name}' cannot use it, they learned body size itself"
             )
 
-    def _scale(self, heights: list[float | None], source: ScaleSource) -> Scale:
+    def _scale(self, heights: list[float | None], source: ScaleSource, skeleton: str) -> Scale:
         """How the scale was fixed; weights that learned lengths in metres have no use for the people's heights."""
         if self.mean_stature_m is not None:
             body = _body_source(heights)
-            note = None if body == "given_height" else self.stand_in
+            note = None if body == "given_height" else self.stand_in(skeleton)
             return Scale(source=source, body=body, note=note)
         given = any(height is not None for height in heights)
         return Scale(

@@ -84,9 +84,13 @@ def lift_film(
     keypoints, repairs = repaired(detected, lag_frames=None if smoothing == "offline" else 0)
     result = lifter.lift(keypoints, camera, progress=progress, **facts)
     as_detected = _taken_back(keypoints, detected, {(person.frame, person.id) for person in result.skipped})
-    if as_detected is not None:
-        keypoints = as_detected
-        result = lifter.lift(keypoints, camera, **facts)
+    if as_detected:
+        again = lifter.lift(replace(keypoints, frames=tuple(as_detected.values())), camera, **facts)
+        lifted = {frame.index: frame for frame in again.poses.frames}
+        frames = tuple(lifted.get(frame.index, frame) for frame in result.poses.frames)
+        skipped = [person for person in result.skipped if person.frame not in lifted] + list(again.skipped)
+        skipped.sort(key=lambda person: person.frame)
+        result = replace(result, poses=replace(result.poses, frames=frames), skipped=tuple(skipped))
     sized = {person.id for _, person in keypoints.people() if person.id is not None and person.height_m is not None}
     if height_m is not None:
         sized = {person.id for _, person in keypoints.people() if person.id is not None}
@@ -95,24 +99,20 @@ def lift_film(
     return FilmResult(**facts, repairs=repairs, smoothing=smoothing)
 
 
-def _taken_back(keypoints: Keypoints, detected: Keypoints, lost: set[tuple[int, int | None]]) -> Keypoints | None:
-    """Repaired keypoints, but those of people (frame, id) who cannot be lifted from them as they were detected.
+def _taken_back(
+    keypoints: Keypoints, detected: Keypoints, lost: set[tuple[int, int | None]]
+) -> dict[int, KeypointFrame]:
+    """Repaired frames, by index, with people (frame, id) who cannot be lifted from them as they were detected.
 
-    A joint that the repair has left out may be one that the weights need. None where that changes nobody.
+    A joint that the repair has left out may be one that the weights need. Only frames in which that changes somebody.
     """
-    frames = [
-        replace(
-            frame,
-            people=tuple(
-                old if (frame.index, new.id) in lost else new
-                for new, old in zip(frame.people, before.people, strict=True)
-            ),
-        )
-        for frame, before in zip(keypoints.frames, detected.frames, strict=True)
-    ]
-    pairs = zip(frames, keypoints.frames, strict=True)
-    changed = any(new is not old for one, two in pairs for new, old in zip(one.people, two.people, strict=True))
-    return replace(keypoints, frames=tuple(frames)) if changed else None
+    found = {}
+    for frame, before in zip(keypoints.frames, detected.frames, strict=True):
+        pairs = list(zip(frame.people, before.people, strict=True))
+        people = tuple(old if (frame.index, new.id) in lost else new for new, old in pairs)
+        if any(person is not new for person, (new, _) in zip(people, pairs, strict=True)):
+            found[frame.index] = replace(frame, people=people)
+    return found
 
 
 def with_ids(lifter: Lifter, keypoints: Keypoints, camera: Camera, **facts: Any) -> Keypoints:

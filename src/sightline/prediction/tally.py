@@ -126,8 +126,9 @@ class Tally:
             notes.append(", ".join(f"{count} × {source}" for source, count in self._sources.items()))
         if self._told:
             notes.append(self._told[0] + (" (the first camera; the others differ)" if len(self._told) > 1 else ""))
-        if "learned" in bodies and lifter.stand_in is not None:
-            notes.append(lifter.stand_in)
+        stand_in = lifter.stand_in()
+        if "learned" in bodies and stand_in is not None:
+            notes.append(stand_in)
         return Scale(
             source=sources[0] if len(sources) == 1 else "mixed",
             body=bodies[0] if len(bodies) == 1 else "mixed",

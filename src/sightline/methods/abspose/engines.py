@@ -29,9 +29,9 @@ LEAST_SEEN = 4
 """Landmarks that have to be seen of a person to be lifted."""
 _UNDEFINED = "keypoints lie where the lens model is not defined"
 _FAR = "keypoints lie further outside the picture than it is large"
-_SPOT = "the keypoints lie on one spot"
-_SPOT_PX = 2.0
-"""Both sides of the keypoints' box are smaller than that where they show no body."""
+_ONE_SPOT = "the keypoints lie on one spot"
+_SPOT = 1e-3
+"""Share of the picture's longer side that both sides of the keypoints' box are smaller than where they show no body."""
 
 
 class LiftedPeople(NamedTuple):
@@ -59,6 +59,11 @@ class Engine(Protocol):
     @property
     def mean_stature_m(self) -> float | None:
         """The stature (m) that stands in where none is given; None where sizes were learned in metres."""
+        ...
+
+    @property
+    def anatomical_stature_m(self) -> float | None:
+        """The same for joints of `h36m17`."""
         ...
 
     @property
@@ -93,6 +98,11 @@ class WholeEngine:
     def mean_stature_m(self) -> float | None:
         """The stature (m) that stands in; None for weights that learned metres."""
         return self.network.config.mean_stature_m if self.network.config.unit == "stature" else None
+
+    @property
+    def anatomical_stature_m(self) -> float | None:
+        """The same: this lifter takes all joint sets for `h36m17`."""
+        return self.mean_stature_m
 
     @property
     def details(self) -> dict[str, str | float]:
@@ -155,6 +165,11 @@ class PartialEngine:
         return self.network.config.mean_stature_m
 
     @property
+    def anatomical_stature_m(self) -> float | None:
+        """That of the second opinion, which is asked on joints of `h36m17`, whoever's answer counts then."""
+        return self.mean_stature_m if self.exact is None else self.exact.config.mean_stature_m
+
+    @property
     def details(self) -> dict[str, str | float]:
         """What the results should tell about it."""
         config = self.network.config
@@ -164,9 +179,9 @@ class PartialEngine:
             "mean_stature_m": config.mean_stature_m,
             "stature_spread": config.stature_spread,
         }
-        if self.exact is None:
+        if self.exact is None or self.anatomical_stature_m is None:
             return told
-        return told | {"exact": str(config.exact), "exact_mean_stature_m": self.exact.config.mean_stature_m}
+        return told | {"exact": str(config.exact), "exact_mean_stature_m": self.anatomical_stature_m}
 
     def ready(self, people: Sequence[PersonKeypoints], skeleton: Skeleton, camera: Camera) -> Readied:
         """Convert people seen by one camera."""
@@ -189,7 +204,7 @@ class PartialEngine:
         counts = [
             (as_landmarks(skeleton, pixels, np.where(those, confidence, 0.0))[1] > 0).sum(-1) for those in (seen, kept)
         ]
-        columns = (usable.sum(-1), *counts, self._spot(pixels, there))
+        columns = (usable.sum(-1), *counts, self._spot(pixels, there, camera))
         reasons = tuple(map(self._reason, *(column.tolist() for column in columns)))
         return Readied(rows=rows, anatomical=skeleton.name == "h36m17", reasons=reasons)
 
@@ -203,12 +218,12 @@ class PartialEngine:
 
     @staticmethod
     def _spot(
-        pixels: Float[np.ndarray, "person joint 2"], there: Bool[np.ndarray, "person joint"]
+        pixels: Float[np.ndarray, "person joint 2"], there: Bool[np.ndarray, "person joint"], camera: Camera
     ) -> Bool[np.ndarray, " person"]:
         """Whether all that is there of a person has no extent."""
         high = np.where(there[..., None], pixels, -np.inf).max(1)
         low = np.where(there[..., None], pixels, np.inf).min(1)
-        return (high - low < _SPOT_PX).all(-1)
+        return (high - low < _SPOT * float(camera.image_size.max())).all(-1)
 
     @staticmethod
     def _up(camera: Camera) -> Tensor:
@@ -218,7 +233,7 @@ class PartialEngine:
     @staticmethod
     def _reason(usable: int, detected: int, near: int, spot: bool) -> str | None:
         if usable >= LEAST_SEEN:
-            return _SPOT if spot else None
+            return _ONE_SPOT if spot else None
         if detected >= LEAST_SEEN:
             return _UNDEFINED if near >= LEAST_SEEN else _FAR
         what = "no joint was seen" if detected == 0 else f"only {detected} joints were seen"
@@ -236,12 +251,11 @@ class PartialEngine:
     def _located(self, detected: Detected, stature_m: Tensor | None, *, anatomical: bool) -> Located:
         there = Detected(*(value.to(self.device) for value in detected))
         lifted = flip_averaged(self.network, there) if self.flip else self.network(there)
-        config, stand_in = self.network.config, None
         if self.exact is not None and anatomical:
             lifted = second_opinion(lifted, there, self.exact)
-            stand_in = self.exact.config.mean_stature_m  # for all of a film alike, whoever's answer counts
+        stand_in = self.anatomical_stature_m if anatomical else self.mean_stature_m
         lifted = PartialLifted(*(value.cpu() for value in lifted))
-        return locate(lifted, detected, config, stature_m, mean_stature_m=stand_in)
+        return locate(lifted, detected, self.network.config, stature_m, mean_stature_m=stand_in)
 
     @torch.no_grad()
     def lift_array(
