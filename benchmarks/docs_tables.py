@@ -1,11 +1,12 @@
 """Write the measured tables of pages under docs between their markers, from the committed runs in benchmarks/results.
 
-`python benchmarks/docs_tables.py` rewrites docs/rig.md, docs/training.md and docs/uncertainty.md; with `--check` it
-only says whether that would change them.
+`python benchmarks/docs_tables.py` rewrites docs/perspective.md, docs/rig.md, docs/training.md and docs/uncertainty.md;
+with `--check` it only says whether that would change them.
 """
 
 from __future__ import annotations
 
+import re
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -242,7 +243,93 @@ def bought(rows: Rows, tests: Sequence[str], noise: float) -> str:
     return f"**{where[0].upper()}{where[1:]}**, MPJPE, luck of the seed ± {100 * noise:.1f} %: {'; '.join(told)}."
 
 
+def perspective_lifting() -> str:
+    """Every input by scene and angle, by calibration, and with the root."""
+    found = report("perspective-lifting")
+    poses = [row for row in found["rows"] if "mrpe_mm" not in row]
+    placed = [row for row in found["rows"] if "mrpe_mm" in row]
+    scenes = list(dict.fromkeys(row["scene"] for row in poses))
+    tables = [by_angle([row for row in poses if row["scene"] == scene and row["test"] == EXACT]) for scene in scenes]
+    tables += [by_calibration([row for row in poses if row["scene"] == scenes[0]])]
+    tables += [with_root([row for row in placed if row["test"] == EXACT])]
+    tables += [table(["claim", "value", "target", "holds"], claim_rows(found["claims"]))]
+    return "\n\n".join([*tables, f"{origin(found['meta'])} {'; '.join(found['meta']['notes'])}."])
+
+
+EXACT = "exact calibration"
+
+
+def by_angle(rows: Rows) -> str:
+    """Errors of each input, overall and by the angle off the axis."""
+    bins = [key for key in rows[0] if re.fullmatch(r"mpjpe_\d+_\d+_mm", key)]
+    titles = [rows[0]["scene"], "MPJPE", "gain, %", *("–".join(key.split("_")[1:3]) + "°" for key in bins)]
+    return table(
+        titles,
+        [
+            [
+                row["variant"],
+                *(spread(row, key) for key in ("mpjpe_mm", "gain_mpjpe_percent")),
+                *(f"{row[key]:.1f}" for key in bins),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def by_calibration(rows: Rows) -> str:
+    """Errors of each input under wrong calibrations."""
+    variants, tests = (list(dict.fromkeys(row[key] for row in rows)) for key in ("variant", "test"))
+    error = {(row["variant"], row["test"]): f"{row['mpjpe_mm']:.1f}" for row in rows}
+    titles = [f"{rows[0]['scene']}, MPJPE", *tests]
+    return table(titles, [[name, *(error[name, test] for test in tests)] for name in variants])
+
+
+def with_root(rows: Rows) -> str:
+    """Errors of those that also say where the root is."""
+    keys = ("mpjpe_mm", "mrpe_mm", "mrpe_height_known_mm", "canonical_depth_mm_per_px")
+    titles = [f"{rows[0]['scene']}, with the root", "MPJPE", "MRPE", "MRPE, heights known", "depth / focal, mm per px"]
+    needs = {True: "yes", False: "no"}
+    return table(
+        [*titles, "needs the focal"],
+        [
+            [row["variant"], *(spread(row, key) for key in keys), needs[row["canonical_depth_needs_focal"]]]
+            for row in rows
+        ],
+    )
+
+
+def spread(row: Mapping[str, Any], key: str) -> str:
+    """Return a mean and its standard deviation over seeds, or a dash."""
+    if key not in row:
+        return "–"
+    digits = 2 if abs(row[key]) < 1 else 1
+    return f"{row[key]:.{digits}f} ± {row[f'{key}_sd']:.{digits}f}"
+
+
+def claim_rows(claims: Rows) -> list[list[str]]:
+    """Return what was claimed beside what was found."""
+    return [
+        [claim["text"], f"{claim['value']:.3g}", f"{claim['target']:.3g}", "yes" if claim["holds"] else "**no**"]
+        for claim in claims
+    ]
+
+
+def perspective_speed() -> str:
+    """Crops per second and memory of each way."""
+    found = report("perspective-speed")
+    rows = [
+        [
+            row["what"], f"{row['forward_ms']:.0f}", f"{row['forward_backward_ms']:.0f}",
+            f"{row['crops_per_second']:.0f}", f"{row['megabytes_kept_per_crop']:.1f}",
+        ]
+        for row in found["rows"]
+    ]  # fmt: skip
+    titles = ["64 crops", "forward, ms", "and backward, ms", "crops per second", "MB kept per crop"]
+    return f"{table(titles, rows)}\n\n{origin(found['meta'])} {'; '.join(found['meta']['notes'])}."
+
+
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "docs/perspective.md": {"perspective lifting": perspective_lifting, "perspective speed": perspective_speed},
     "docs/rig.md": {"rig truth": rig_truth, "rig results": rig_results},
     "docs/training.md": {"widening": widening},
     "docs/uncertainty.md": {"reliability": reliability},

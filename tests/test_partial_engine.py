@@ -34,7 +34,7 @@ def engine(exact_mean_m: float | None = None) -> PartialEngine:
 
 
 def person(points: np.ndarray, confidence: np.ndarray | None = None) -> PersonKeypoints:
-    seen = np.isfinite(points).all(-1) * 1.0
+    seen = np.asarray(np.isfinite(points).all(-1), dtype=float)
     return PersonKeypoints(id=0, keypoints_px=points, confidence=seen if confidence is None else confidence)
 
 

@@ -30,7 +30,8 @@ from sightline.perspective import (
     keypoints_in_virtual,
     resnet18_localizer,
 )
-from sightline.perspective.resampling import crop_grid, levels_for, look_up_smoothly, pyramid
+from sightline.perspective.pyramid import levels_for, look_up_smoothly, pyramid
+from sightline.perspective.resampling import crop_grid
 from sightline.perspective.virtual import cam_px_from_virtual_px
 
 K = torch.tensor([[200.0, 0.0, 150.0], [0.0, 200.0, 100.0], [0.0, 0.0, 1.0]])
@@ -140,7 +141,7 @@ def test_what_cannot_be_cropped_is_black_and_pulls_at_nothing(lens: str, border:
         assert value.grad is not None
         assert value.grad.isfinite().all()
         assert (value.grad != 0).any()
-    inside = crop.inside(SIZE, LENSES[lens], view.virtual, (2,))
+    inside = crop.inside(SIZE, LENSES[lens], view.virtual)
     assert inside[0, 0].all()
     assert not inside[~view.virtual.valid].any()
     if border == "zeros":
@@ -195,7 +196,7 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "no size": (lambda: PerspectiveCrop((8, 0)), "size: expected a positive width and height"),
     "camera count": (
         lambda: PerspectiveCrop(8)(pictures(), Camera.create(SIZE, 200.0, dtype=torch.float32).expand(3), *boxes(2)),
-        r"camera: expected one, or a batch \(2,\), got \(3,\)",
+        r"camera: expected batch axes that \(2,\) begins with, got \(3,\)",
     ),
     "depth without need": (
         lambda: PerspectiveKeypoints()(torch.rand(1, 17, 2), K, torch.ones(1)),
@@ -238,7 +239,7 @@ def test_a_pyramid_halves_by_means_and_keeps_flat_pictures_flat() -> None:
 
 
 def test_levels_follow_from_sizes_alone() -> None:
-    assert [levels_for(size, (256, 256)) for size in ((200, 256), (257, 100), (1000, 1000), (4000, 10))] == [0, 0, 1, 3]
+    assert [levels_for(size, (256, 256)) for size in ((200, 256), (257, 100), (1000, 1000), (4000, 10))] == [1, 2, 3, 3]
 
 
 def test_shrinking_by_the_pyramid_is_close_to_the_mean_of_each_pixels_area() -> None:

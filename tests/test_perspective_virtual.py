@@ -22,7 +22,8 @@ from sightline.perspective import (
     poses_in_virtual,
     virtual_camera,
 )
-from sightline.perspective.virtual import Turn, cam_px_from_virtual_px, inverse_intrinsics, pinhole_rays
+from sightline.perspective.eye import pinhole_rays
+from sightline.perspective.virtual import Turn, cam_px_from_virtual_px, inverse_intrinsics
 
 OPTIONS = [
     dict(zip(("turn", "square", "slant", "focal_at_plane"), values, strict=True))

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from sightline.bench.perspective_lifting_views import People
 from sightline.methods.abspose.model import REFERENCE_FOCAL_PX, NormalizationLayer
 from sightline.nn.residual_mlp import ResidualMLP
+from sightline.perspective.eye import pinhole_rays
 from sightline.perspective.keypoints import KeypointScale, PerspectiveKeypoints
-from sightline.perspective.virtual import Turn, pinhole_rays
+from sightline.perspective.virtual import Turn
 
 JOINTS = 17
 INPUTS = 2 * JOINTS + 3

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from sightline.data.people import PeopleConfig, sample_bodies
 from sightline.data.virtual import Range
-from sightline.perspective.virtual import centred_intrinsics, pinhole_rays
+from sightline.perspective.eye import pinhole_rays
+from sightline.perspective.virtual import centred_intrinsics
 from sightline.stature import stature_from_joints
 
 PICTURE_PX = 1000.0

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
-import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from sightline.camera import Camera
-from sightline.perspective.resampling import Border, crop_pictures, inside_picture
-from sightline.perspective.virtual import Turn, VirtualCamera, aligned, poses_from_virtual, virtual_camera
+from sightline.perspective.pyramid import Border
+from sightline.perspective.resampling import crop_pictures, inside_picture
+from sightline.perspective.virtual import (
+    Turn,
+    VirtualCamera,
+    checked_choice,
+    checked_size,
+    poses_from_virtual,
+    virtual_camera,
+)
 
 
 class PerspectiveView(NamedTuple):
@@ -53,13 +60,9 @@ class PerspectiveCrop(nn.Module):
         border: Border = "zeros",
     ) -> None:
         super().__init__()
-        self.size_wh = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-        if min(self.size_wh) < 1:
-            raise ValueError(f"size: expected a positive width and height, got {size}")
-        if turn not in get_args(Turn):
-            raise ValueError(f"turn: expected one of {', '.join(get_args(Turn))}, got {turn!r}")
-        if border not in get_args(Border):
-            raise ValueError(f"border: expected one of {', '.join(get_args(Border))}, got {border!r}")
+        self.size_wh = checked_size(size)
+        checked_choice(turn, Turn, "turn")
+        checked_choice(border, Border, "border")
         self.turn: Turn = turn
         self.border: Border = border
         self.square, self.slant, self.focal_at_plane, self.antialias = square, slant, focal_at_plane, antialias
@@ -68,8 +71,8 @@ class PerspectiveCrop(nn.Module):
         self,
         image: Float[Tensor, "*picture channel height width"],
         camera: Camera | Float[Tensor, "... 3 3"],
-        center_px: Float[Tensor, "*batch 2"],
-        size_px: Float[Tensor, "*#batch 2"],
+        center_px: Shaped[Tensor, "*#batch 2"],
+        size_px: Shaped[Tensor, "*#batch 2"],
     ) -> PerspectiveView:
         """Crop regions; several of one picture where the regions have more axes than the pictures.
 
@@ -83,45 +86,31 @@ class PerspectiveCrop(nn.Module):
             size_px: widths and heights of the regions, px.
 
         Raises:
-            ValueError: if shapes do not fit together, or the picture is not of float type.
+            ValueError: if shapes do not fit together, the picture is not of float type, or the camera is that of
+                pictures of another size.
         """
-        virtual = self.virtual_camera(camera, center_px, size_px, image.shape[:-3])
-        camera = aligned(camera, image.shape[:-3], virtual.valid.shape)
+        virtual = self.virtual_camera(camera, center_px, size_px)
         crops = crop_pictures(image, camera, virtual, self.size_wh, antialias=self.antialias, border=self.border)
         return PerspectiveView(crops, virtual)
 
     def virtual_camera(
         self,
         camera: Camera | Float[Tensor, "... 3 3"],
-        center_px: Float[Tensor, "*batch 2"],
-        size_px: Float[Tensor, "*#batch 2"],
-        pictures: tuple[int, ...] | torch.Size = (),
+        center_px: Shaped[Tensor, "*#batch 2"],
+        size_px: Shaped[Tensor, "*#batch 2"],
     ) -> VirtualCamera:
-        """Return the virtual cameras alone; `pictures` is the batch shape of the pictures, where regions have more."""
+        """Return the virtual cameras alone."""
         if center_px.shape[-1:] != (2,) or size_px.shape[-1:] != (2,):
             got = f"{tuple(center_px.shape)} and {tuple(size_px.shape)}"
             raise ValueError(f"center_px and size_px: expected (..., 2), got {got}")
-        regions = torch.broadcast_shapes(center_px.shape, size_px.shape)[:-1]
-        return virtual_camera(
-            aligned(camera, pictures, regions),
-            center_px.expand(*regions, 2),
-            size_px.expand(*regions, 2).to(center_px.dtype),
-            self.size_wh,
-            turn=self.turn,
-            square=self.square,
-            slant=self.slant,
-            focal_at_plane=self.focal_at_plane,
-        )
+        options = {name: getattr(self, name) for name in ("turn", "square", "slant", "focal_at_plane")}
+        return virtual_camera(camera, center_px, size_px, self.size_wh, **options)
 
     def inside(
-        self,
-        image_wh: tuple[int, int],
-        camera: Camera | Float[Tensor, "... 3 3"],
-        virtual: VirtualCamera,
-        pictures: tuple[int, ...] | torch.Size = (),
+        self, image_wh: tuple[int, int], camera: Camera | Float[Tensor, "... 3 3"], virtual: VirtualCamera
     ) -> Bool[Tensor, "*batch height width"]:
         """Say which pixels of the crops the pictures hold; elsewhere the border's rule filled them."""
-        return inside_picture(aligned(camera, pictures, virtual.valid.shape), virtual, self.size_wh, image_wh)
+        return inside_picture(camera, virtual, self.size_wh, image_wh)
 
     def extra_repr(self) -> str:
         """Describe the layer in one line."""

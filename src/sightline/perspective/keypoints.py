@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from sightline.camera import Camera
+from sightline.perspective.eye import common_dtype, exactly, eye_of, led
 from sightline.perspective.virtual import (
     Turn,
     VirtualCamera,
+    checked_choice,
     keypoints_in_virtual,
     poses_from_virtual,
     virtual_camera,
@@ -53,51 +55,43 @@ class PerspectiveKeypoints(nn.Module):
 
     def __init__(self, root: int | None = 0, *, scale: KeypointScale = "2d", turn: Turn = "no_roll") -> None:
         super().__init__()
-        if scale not in get_args(KeypointScale):
-            raise ValueError(f"scale: expected one of {', '.join(get_args(KeypointScale))}, got {scale!r}")
-        if turn not in get_args(Turn):
-            raise ValueError(f"turn: expected one of {', '.join(get_args(Turn))}, got {turn!r}")
+        checked_choice(scale, KeypointScale, "scale")
+        checked_choice(turn, Turn, "turn")
         self.root = root
         self.scale: KeypointScale = scale
         self.turn: Turn = turn
 
+    @exactly
     def forward(
         self,
         keypoints_px: Float[Tensor, "*batch joint 2"],
-        camera: Camera | Float[Tensor, "*#batch 3 3"],
-        root_depth_m: Float[Tensor, "*#batch"] | None = None,
+        camera: Camera | Float[Tensor, "... 3 3"],
+        root_depth_m: Shaped[Tensor, "..."] | None = None,
     ) -> PerspectiveKeypointsView:
         """Take people's keypoints to their virtual cameras.
 
         Args:
             keypoints_px: px, corner origin; NaN where missing. Without a root, or all on one spot, a person has no
                 virtual camera: `virtual.valid` is False.
-            camera: K (px) or a `Camera`.
-            root_depth_m: depth Z of the root (m), for the scale "3d_root" only.
+            camera: K (px) or a `Camera`; one, or a batch whose axes are the people's leading ones.
+            root_depth_m: depth Z of the root (m), for the scale "3d_root" only; one, or as cameras are.
 
         Raises:
-            ValueError: if shapes do not fit, or the depth is missing or not needed.
+            ValueError: if shapes do not fit, the depth is missing or not needed, or the lens has no one focal length.
         """
         if keypoints_px.dim() < 2 or keypoints_px.shape[-1] != 2:
             raise ValueError(f"keypoints_px: expected (..., joint, 2), got {tuple(keypoints_px.shape)}")
         if (root_depth_m is None) != (self.scale == "2d"):
             needs = "no root_depth_m" if self.scale == "2d" else "root_depth_m"
             raise ValueError(f'root_depth_m: scale "{self.scale}" takes {needs}')
+        dtype = common_dtype(camera, keypoints_px)
+        keypoints_px = keypoints_px.to(dtype)
         low, high, known = _extent(keypoints_px)
         center = 0.5 * (low + high) if self.root is None else keypoints_px[..., self.root, :]
-        if root_depth_m is None:
-            size = high - low
-            # a straight line has no width: the square crop takes the longer side; a single spot has no size at all
-            longest = size.amax(-1, keepdim=True)
-            size = torch.where(known[..., None] & (longest > 0), torch.maximum(size, 1e-3 * longest), torch.nan)
-        else:
-            focal = _focal(camera).to(center)
-            size = focal * (SPAN_M / root_depth_m.to(center))[..., None]
-            size = torch.where(size.isfinite(), size, torch.nan)
-        center = torch.where(center.isfinite().all(-1, keepdim=True), center, torch.nan)
-        seen = virtual_camera(camera, center, size.expand_as(center), (1, 1), turn=self.turn, slant=self.scale == "2d")
-        points = keypoints_in_virtual(camera, seen, keypoints_px)
-        return PerspectiveKeypointsView(torch.where(seen.valid[..., None, None], points, torch.nan), seen)
+        size = _tight(low, high) if root_depth_m is None else _spanning(camera, root_depth_m, center)
+        size = torch.where(known[..., None], size, torch.nan)
+        seen = virtual_camera(camera, center, size, (1, 1), turn=self.turn, slant=self.scale == "2d")
+        return PerspectiveKeypointsView(keypoints_in_virtual(camera, seen, keypoints_px), seen)
 
     def extra_repr(self) -> str:
         """Describe the layer in one line."""
@@ -116,5 +110,20 @@ def _extent(
     return torch.where(known[..., None], low, 0.0), torch.where(known[..., None], high, 0.0), known
 
 
-def _focal(camera: Camera | Tensor) -> Tensor:
-    return camera.focal_px if isinstance(camera, Camera) else torch.diagonal(camera, dim1=-2, dim2=-1)[..., :2]
+def _tight(low: Tensor, high: Tensor) -> Float[Tensor, "*batch 2"]:
+    """The extent itself; of a straight line, which has no width, the longer side counts. NaN for a single spot."""
+    size = high - low
+    longest = size.amax(-1, keepdim=True)
+    return torch.where(longest > 0, torch.maximum(size, 1e-3 * longest), torch.nan)
+
+
+def _spanning(camera: Camera | Tensor, root_depth_m: Tensor, center: Tensor) -> Float[Tensor, "*batch 2"]:
+    """What `SPAN_M` at the root's depth is in the picture (px); NaN for a depth that is none."""
+    regions = center.shape[:-1]
+    eye = eye_of(camera, regions, center.dtype)
+    if eye.is_fisheye:
+        raise ValueError('scale: "3d_root" needs a lens with one focal length, got a fisheye')
+    depth = led(root_depth_m.to(center), 0, regions, "root_depth_m")
+    usable = (depth > 0) & depth.isfinite()
+    size = eye.focal * (SPAN_M / torch.where(usable, depth, 1.0))[..., None]
+    return torch.where(usable[..., None], size, torch.nan).expand(*regions, 2)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from sightline.geometry.rotation import shortest_rotation
+from sightline.camera import Camera
 from sightline.perspective.crop import PerspectiveView
-from sightline.perspective.resampling import Border, crop_pictures
-from sightline.perspective.virtual import VirtualCamera, aligned, centred_intrinsics, pinhole_rays
+from sightline.perspective.eye import FURTHEST, common_dtype, exactly, eye_of, led
+from sightline.perspective.pyramid import Border
+from sightline.perspective.resampling import crop_pictures
+from sightline.perspective.virtual import VirtualCamera, between, checked_choice, checked_size, marked
 
 
 class PerspectiveRotation(nn.Module):
@@ -29,27 +29,24 @@ class PerspectiveRotation(nn.Module):
 
     def __init__(self, size: int | tuple[int, int] = 256, *, antialias: bool = True, border: Border = "zeros") -> None:
         super().__init__()
-        self.size_wh = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-        if min(self.size_wh) < 1:
-            raise ValueError(f"size: expected a positive width and height, got {size}")
-        if border not in get_args(Border):
-            raise ValueError(f"border: expected one of {', '.join(get_args(Border))}, got {border!r}")
+        self.size_wh = checked_size(size)
+        checked_choice(border, Border, "border")
         self.antialias = antialias
         self.border: Border = border
 
     def forward(
         self,
         image: Float[Tensor, "*picture channel height width"],
-        intrinsics: Float[Tensor, "*#batch 3 3"],
-        center_px: Float[Tensor, "*batch 2"],
-        size_px: Float[Tensor, "*#batch 2"],
-        target_px: Float[Tensor, "*#batch 2"] | None = None,
+        camera: Camera | Float[Tensor, "... 3 3"],
+        center_px: Shaped[Tensor, "*#batch 2"],
+        size_px: Shaped[Tensor, "*#batch 2"],
+        target_px: Shaped[Tensor, "... 2"] | None = None,
     ) -> PerspectiveView:
         """Crop boxes; several of one picture where the boxes have more axes than the pictures.
 
         Args:
             image: pictures of float type.
-            intrinsics: K (px), for all or for each picture or box.
+            camera: K (px) or a `Camera`; one, or a batch whose axes are the boxes' leading ones.
             center_px: middles of the boxes, px, corner origin.
             size_px: their widths and heights, px.
             target_px: the pixel that the box's middle is turned to; None is the principal point. The paper jitters it
@@ -58,44 +55,43 @@ class PerspectiveRotation(nn.Module):
         Raises:
             ValueError: if shapes do not fit together.
         """
-        regions = torch.broadcast_shapes(center_px.shape, size_px.shape)[:-1]
-        camera = aligned(intrinsics, image.shape[:-3], regions)
-        assert isinstance(camera, Tensor)
-        virtual = self.virtual_camera(camera, center_px.expand(*regions, 2), size_px.expand(*regions, 2), target_px)
+        virtual = self.virtual_camera(camera, center_px, size_px, target_px)
         crops = crop_pictures(image, camera, virtual, self.size_wh, antialias=self.antialias, border=self.border)
         return PerspectiveView(crops, virtual)
 
+    @exactly
     def virtual_camera(
         self,
-        intrinsics: Float[Tensor, "*#batch 3 3"],
-        center_px: Float[Tensor, "*#batch 2"],
-        size_px: Float[Tensor, "*#batch 2"],
-        target_px: Float[Tensor, "*#batch 2"] | None = None,
+        camera: Camera | Float[Tensor, "... 3 3"],
+        center_px: Shaped[Tensor, "*#batch 2"],
+        size_px: Shaped[Tensor, "*#batch 2"],
+        target_px: Shaped[Tensor, "... 2"] | None = None,
     ) -> VirtualCamera:
         """Return the turned cameras alone: the rotation of eq. 13–15 and K_crop of eq. 4.
 
         None (`valid` is False) for a box without size, or one of which a corner comes to lie beside the turned camera.
         """
-        sized = ((size_px > 0) & size_px.isfinite() & center_px.isfinite()).all(-1)
-        center_px = torch.where(sized[..., None], center_px, 0.0)
+        dtype = common_dtype(camera, center_px, size_px)
+        regions = torch.broadcast_shapes(center_px.shape[:-1], size_px.shape[:-1])
+        center_px, size_px = (value.to(dtype).expand(*regions, 2) for value in (center_px, size_px))
+        eye = eye_of(camera, regions, dtype)
+        sized = ((size_px > 0) & (size_px < FURTHEST * eye.focal)).all(-1)
         size_px = torch.where(sized[..., None], size_px, 1.0)
-        ray = pinhole_rays(intrinsics, center_px)
-        ahead = ray.new_tensor((0.0, 0.0, 1.0)) if target_px is None else pinhole_rays(intrinsics, target_px)
-        turned_from_cam = shortest_rotation(ray, ahead)
-        defined = turned_from_cam.isfinite().flatten(-2).all(-1)
-        identity = torch.eye(3, dtype=ray.dtype, device=ray.device)
-        turned_from_cam = torch.where(defined[..., None, None], turned_from_cam, identity)
-        corners = size_px.new_tensor(((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)))
-        corners_px = center_px[..., None, :] + corners * size_px[..., None, :]
-        seen = pinhole_rays(intrinsics[..., None, :, :], corners_px) @ turned_from_cam.mT
+        corners = size_px.new_tensor(((0.0, 0.0), (-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)))
+        rays, placed = eye.rays(center_px[..., None, :] + corners * size_px[..., None, :])
+        ray, ahead, valid = rays[..., 0, :], rays.new_tensor((0.0, 0.0, 1.0)), sized & placed.all(-1)
+        if target_px is not None:
+            aims, aimed = eye.rays(led(target_px.to(dtype), 1, regions, "target_px").expand(*regions, 2)[..., None, :])
+            ahead, valid = aims[..., 0, :], valid & aimed[..., 0]
+        cam_from_turned, turned = between(ahead, ray)
+        seen = rays[..., 1:, :] @ cam_from_turned
         before = (seen[..., 2] > 1e-3).all(-1)
-        plane = seen[..., :2] / torch.where(before[..., None, None], seen[..., 2:], 1.0)
+        plane = seen[..., :2] / torch.where(before[..., None], seen[..., 2], 1.0)[..., None]
         reach = plane.abs().amax(-2)
-        valid = sized & defined & before & (reach > 0).all(-1)
-        focal_px = (0.5 * size_px.new_tensor(self.size_wh) / torch.where(valid[..., None], reach, 1.0)).amin(-1)
-        focal_px = torch.where(valid, focal_px, 1.0)[..., None].expand(*valid.shape, 2)
-        cam_from_virtual = torch.where(valid[..., None, None], turned_from_cam.mT, identity)
-        return VirtualCamera(cam_from_virtual, centred_intrinsics(focal_px, self.size_wh), valid)
+        valid = valid & turned & before & (reach > 1.0 / FURTHEST).all(-1)
+        reach = torch.where(valid[..., None], reach, 1.0)
+        focal_px = (0.5 * reach.new_tensor(self.size_wh) / reach).amin(-1, keepdim=True)
+        return marked(cam_from_turned, focal_px.expand(*regions, 2), self.size_wh, valid)
 
     def extra_repr(self) -> str:
         """Describe the layer in one line."""

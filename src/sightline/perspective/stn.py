@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from sightline.camera import Camera
 from sightline.perspective.crop import PerspectiveCrop, PerspectiveView
-from sightline.perspective.resampling import Border, levels_for, look_up, look_up_smoothly
+from sightline.perspective.pyramid import Border, levels_for, look_up, look_up_smoothly
+from sightline.perspective.virtual import checked_choice, checked_size
 
 
 class Region(NamedTuple):
@@ -46,7 +47,7 @@ class Localizer(nn.Module):
     def __init__(self, network: nn.Module, size: int | tuple[int, int] = 128) -> None:
         super().__init__()
         self.network = network
-        self.size_wh = (size, size) if isinstance(size, int) else size
+        self.size_wh = checked_size(size)
 
     def forward(self, image: Float[Tensor, "batch channel height width"]) -> Region:
         """Say where to look."""
@@ -85,7 +86,7 @@ class PerspectiveSTN(nn.Module):
     def forward(
         self,
         image: Float[Tensor, "batch channel height width"],
-        camera: Camera | Float[Tensor, "*#batch 3 3"],
+        camera: Camera | Float[Tensor, "... 3 3"],
     ) -> tuple[PerspectiveView, Region]:
         """Return the crops with their virtual cameras, and the regions, which a loss may guide."""
         region = self.localizer(image)
@@ -113,7 +114,8 @@ class AffineSTN(nn.Module):
     ) -> None:
         super().__init__()
         self.localizer = localizer
-        self.size_wh = (size, size) if isinstance(size, int) else size
+        self.size_wh = checked_size(size)
+        checked_choice(border, Border, "border")
         self.antialias = antialias
         self.border: Border = border
 
@@ -123,8 +125,15 @@ class AffineSTN(nn.Module):
         """Return the crops, and the regions."""
         region = self.localizer(image)
         (width, height), image_wh = self.size_wh, (image.shape[-1], image.shape[-2])
-        theta = torch.cat([torch.diag_embed(region.scale), region.center[..., None]], dim=-1)
-        grid = functional.affine_grid(theta, [len(image), image.shape[1], height, width], align_corners=False)
-        if not self.antialias or (image_wh[0] <= width and image_wh[1] <= height):
-            return look_up(image, grid, self.border), region
-        return look_up_smoothly(image, grid[:, None], levels_for(image_wh, self.size_wh), self.border)[:, 0], region
+        picture = image if image.dtype in (torch.float32, torch.float64) else image.float()
+        with torch.autocast(image.device.type, enabled=False):
+            center, scale = (value.to(picture.dtype) for value in region)
+            theta = torch.cat([torch.diag_embed(scale), center[..., None]], dim=-1)
+            shape = [len(image), image.shape[1], height, width]
+            grid = functional.affine_grid(theta, shape, align_corners=False)
+            if self.antialias:
+                levels = levels_for(image_wh, self.size_wh)
+                crops = look_up_smoothly(picture, grid[:, None], levels, self.border)[:, 0]
+            else:
+                crops = look_up(picture, grid, self.border)
+        return crops.to(image.dtype), region

@@ -5,21 +5,21 @@ through the region's centre and with a focal length that makes the region fill i
 depends on where in the picture the region was. Everything here is batched, differentiable, free of parameters and of
 branches on values: whatever has no answer is marked by a mask, and adds nothing but zeros to gradients.
 
-Symbols of the paper, and of the room's README: K is `intrinsics`, b the region's centre, S its size, p = K⁻¹ (b, 1) its
-ray, R_orig_from_virt is `cam_from_virtual`.
+Symbols of the paper, and of the room's README: K is the camera's matrix, b the region's centre, S its size,
+p = K⁻¹ (b, 1) its ray, R_orig_from_virt is `cam_from_virtual`.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from sightline.camera import Camera
-from sightline.geometry.homography import warp_points
 from sightline.geometry.rotation import no_roll_rotation, shortest_rotation
+from sightline.perspective.eye import FURTHEST, Eye, common_dtype, exactly, eye_of
 
 Turn = Literal["no_roll", "shortest"]
 """How a virtual camera is turned: without roll (paper 000), or by the smallest angle (paper 001)."""
@@ -36,21 +36,11 @@ class VirtualCamera(NamedTuple):
     """Whether there is such a camera; where not, the other two are those of some camera, without gradients."""
 
 
-class _Sight(NamedTuple):
-    """How a real camera sees the centre of a region."""
-
-    cam_from_virtual: Float[Tensor, "*batch 3 3"]
-    scale: Float[Tensor, "*batch 2"]
-    """Pixels of the real picture, along its x and y, per unit of the virtual picture plane z = 1."""
-    focal: Float[Tensor, "*batch 2"]
-    """The camera's own focal lengths, px."""
-    placed: Bool[Tensor, "*batch"]
-
-
+@exactly
 def virtual_camera(
-    camera: Camera | Float[Tensor, "*#batch 3 3"],
-    center_px: Float[Tensor, "*#batch 2"],
-    size_px: Float[Tensor, "*#batch 2"],
+    camera: Camera | Float[Tensor, "... 3 3"],
+    center_px: Shaped[Tensor, "*#batch 2"],
+    size_px: Shaped[Tensor, "*#batch 2"],
     crop_wh: tuple[int, int],
     *,
     turn: Turn = "no_roll",
@@ -61,7 +51,8 @@ def virtual_camera(
     """Return the virtual camera of a perspective crop (paper 000): f_virt = g · f / S′ crop sizes.
 
     Args:
-        camera: K (px, corner origin), or a `Camera` of any lens, whose unprojection then takes the place of K⁻¹.
+        camera: K (px, corner origin), or a `Camera` of any lens, whose unprojection then takes the place of K⁻¹; one,
+            or a batch whose axes are the leading ones of the regions.
         center_px: centre of the region, px; it may lie outside the picture.
         size_px: width and height of the region, px.
         crop_wh: width and height of the crop, px.
@@ -74,25 +65,36 @@ def virtual_camera(
             scale there: g = ‖p‖; otherwise g = 1.
 
     Raises:
-        ValueError: for a crop without size, another way to turn, or a fisheye without `slant` and `focal_at_plane`:
-            off its axis no K tells its scale.
+        ValueError: for a crop without size, another way to turn, cameras that do not belong to the regions, or a
+            fisheye without `slant` and `focal_at_plane`: off its axis no K tells its scale.
     """
-    if min(crop_wh) < 1:
-        raise ValueError(f"crop_wh: expected a positive width and height, got {crop_wh}")
-    sized = ((size_px > 0) & size_px.isfinite()).all(-1) & center_px.isfinite().all(-1)
+    checked_size(crop_wh, "crop_wh")
+    dtype = common_dtype(camera, center_px, size_px)
+    regions = torch.broadcast_shapes(center_px.shape[:-1], size_px.shape[:-1])
+    center_px, size_px = (value.to(dtype).expand(*regions, 2) for value in (center_px, size_px))
+    eye = eye_of(camera, regions, dtype)
+    share = size_px / eye.focal.expand(*regions, 2)
+    sized = ((share > 1 / FURTHEST) & (share < FURTHEST)).all(-1) & center_px.isfinite().all(-1)
     size_px = torch.where(sized[..., None], size_px, 1.0)
-    center_px = torch.where(sized[..., None], center_px, 0.0)
-    if isinstance(camera, Camera):
-        sight = _lens_sight(camera, center_px, turn, slant=slant, focal_at_plane=focal_at_plane)
-    else:
-        sight = _pinhole_sight(camera, center_px, turn, slant=slant, focal_at_plane=focal_at_plane)
-    focal_px = sight.scale / size_px * size_px.new_tensor(crop_wh)
-    ratio = sight.focal / sight.focal.amax(-1, keepdim=True) if square else torch.ones_like(sight.focal)
+    cam_from_virtual, scale, placed = _scale(eye, center_px, turn, slant=slant, focal_at_plane=focal_at_plane)
+    focal_px = scale / size_px * size_px.new_tensor(crop_wh)
+    own = eye.focal.expand(*regions, 2)
+    ratio = own / own.amax(-1, keepdim=True) if square else torch.ones_like(own)
     focal_px = ratio * (focal_px / ratio).amin(-1, keepdim=True)
-    valid = sized & sight.placed & (focal_px.isfinite() & (focal_px > 0)).all(-1)
-    focal_px = torch.where(valid[..., None], focal_px, 1.0)
+    return marked(cam_from_virtual, focal_px, crop_wh, sized & placed)
+
+
+def marked(
+    cam_from_virtual: Float[Tensor, "*batch 3 3"],
+    focal_px: Float[Tensor, "*batch 2"],
+    crop_wh: tuple[int, int],
+    valid: Bool[Tensor, "*batch"],
+) -> VirtualCamera:
+    """Return virtual cameras with some camera in place of those that are not valid."""
+    valid = valid & ((focal_px > 0) & focal_px.isfinite()).all(-1)
     identity = torch.eye(3, dtype=focal_px.dtype, device=focal_px.device)
-    cam_from_virtual = torch.where(valid[..., None, None], sight.cam_from_virtual, identity)
+    focal_px = torch.where(valid[..., None], focal_px, 1.0)
+    cam_from_virtual = torch.where(valid[..., None, None], cam_from_virtual, identity)
     return VirtualCamera(cam_from_virtual, centred_intrinsics(focal_px, crop_wh), valid)
 
 
@@ -103,7 +105,7 @@ def turned_towards(
 
     - "no_roll" (paper 000): R_y(atan2(x, z)) · R_x(−atan2(y, √(x² + z²))). The virtual x axis stays in the xz-plane of
       the real camera, so that whoever stands upright before a level camera does so before the virtual one. There is
-      none for rays straight up or down.
+      none for rays straight up or down, and near those, which only a fisheye sees, the picture rolls quickly.
     - "shortest" (paper 001, eq. 13–15): the smallest rotation that takes the real axis to the ray; for rays off the
       image axes it rolls the picture. There is none for the ray straight back.
 
@@ -114,24 +116,37 @@ def turned_towards(
     Raises:
         ValueError: for another way to turn.
     """
+    checked_choice(turn, Turn, "turn")
     if turn == "no_roll":
-        virtual_from_cam = no_roll_rotation(rays_cam)
-    elif turn == "shortest":
-        virtual_from_cam = shortest_rotation(rays_cam, rays_cam.new_tensor((0.0, 0.0, 1.0)))
-    else:
-        raise ValueError(f'turn: expected "no_roll" or "shortest", got {turn!r}')
-    defined = virtual_from_cam.isfinite().flatten(-2).all(-1)
-    identity = torch.eye(3, dtype=rays_cam.dtype, device=rays_cam.device)
-    return torch.where(defined[..., None, None], virtual_from_cam.mT, identity), defined
+        return _or_identity(no_roll_rotation(rays_cam).mT)
+    return between(rays_cam.new_tensor((0.0, 0.0, 1.0)), rays_cam)
 
 
-def pinhole_rays(
-    intrinsics: Float[Tensor, "*#batch 3 3"], points_px: Float[Tensor, "*#batch 2"]
-) -> Float[Tensor, "*batch 3"]:
-    """Return K⁻¹ (u, v, 1): the rays (x, y, 1) of pixels, for any upper triangular K, skew included."""
-    y = (points_px[..., 1] - intrinsics[..., 1, 2]) / intrinsics[..., 1, 1]
-    x = (points_px[..., 0] - intrinsics[..., 0, 2] - intrinsics[..., 0, 1] * y) / intrinsics[..., 0, 0]
-    return torch.stack((x, y, torch.ones_like(x)), dim=-1)
+def between(
+    source: Float[Tensor, "*#batch 3"], target: Float[Tensor, "*#batch 3"]
+) -> tuple[Float[Tensor, "*batch 3 3"], Bool[Tensor, "*batch"]]:
+    """Return the smallest rotation that takes one direction to another, and where there is one."""
+    return _or_identity(shortest_rotation(source, target))
+
+
+def _or_identity(rotation: Tensor) -> tuple[Tensor, Tensor]:
+    defined = rotation.isfinite().flatten(-2).all(-1)
+    identity = torch.eye(3, dtype=rotation.dtype, device=rotation.device)
+    return torch.where(defined[..., None, None], rotation, identity), defined
+
+
+def checked_size(size: int | tuple[int, int], name: str = "size") -> tuple[int, int]:
+    """Return width and height; `ValueError` unless both are positive."""
+    width, height = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    if min(width, height) < 1:
+        raise ValueError(f"{name}: expected a positive width and height, got {size}")
+    return width, height
+
+
+def checked_choice(value: str, choices: object, name: str) -> None:
+    """Raise `ValueError` unless a value is one of a `Literal`."""
+    if value not in get_args(choices):
+        raise ValueError(f"{name}: expected one of {', '.join(get_args(choices))}, got {value!r}")
 
 
 def centred_intrinsics(focal_px: Float[Tensor, "*batch 2"], crop_wh: tuple[int, int]) -> Float[Tensor, "*batch 3 3"]:
@@ -152,144 +167,140 @@ def inverse_intrinsics(intrinsics: Float[Tensor, "*batch 3 3"]) -> Float[Tensor,
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
-def cam_px_from_virtual_px(
-    intrinsics: Float[Tensor, "*#batch 3 3"], virtual: VirtualCamera
-) -> Float[Tensor, "*batch 3 3"]:
+@exactly
+def cam_px_from_virtual_px(intrinsics: Float[Tensor, "... 3 3"], virtual: VirtualCamera) -> Float[Tensor, "*batch 3 3"]:
     """Return H_orig_from_virt = K · R_orig_from_virt · K_virt⁻¹, px to px; the crop's centre maps to the region's."""
-    return intrinsics @ virtual.cam_from_virtual @ inverse_intrinsics(virtual.intrinsics)
+    eye = eye_of(intrinsics, virtual.valid.shape, virtual.intrinsics.dtype)
+    return eye.intrinsics @ virtual.cam_from_virtual @ inverse_intrinsics(virtual.intrinsics)
 
 
-def virtual_px_from_cam_px(
-    intrinsics: Float[Tensor, "*#batch 3 3"], virtual: VirtualCamera
-) -> Float[Tensor, "*batch 3 3"]:
+@exactly
+def virtual_px_from_cam_px(intrinsics: Float[Tensor, "... 3 3"], virtual: VirtualCamera) -> Float[Tensor, "*batch 3 3"]:
     """Return H_virt_from_orig = K_virt · R_virt_from_orig · K⁻¹, px to px."""
-    return virtual.intrinsics @ virtual.cam_from_virtual.mT @ inverse_intrinsics(intrinsics)
+    eye = eye_of(intrinsics, virtual.valid.shape, virtual.intrinsics.dtype)
+    return virtual.intrinsics @ virtual.cam_from_virtual.mT @ inverse_intrinsics(eye.intrinsics)
 
 
+@exactly
 def keypoints_in_virtual(
-    camera: Camera | Float[Tensor, "*#batch 3 3"],
+    camera: Camera | Float[Tensor, "... 3 3"],
     virtual: VirtualCamera,
     keypoints_px: Float[Tensor, "*#batch joint 2"],
 ) -> Float[Tensor, "*batch joint 2"]:
     """Take keypoints of the real picture to the virtual one (px).
 
     They lie where the virtual camera would have seen the joints: K_virt · Rᵀ · X for a joint X of the camera's frame.
-    NaN for keypoints that are NaN, that have no ray, or whose ray does not lie before the virtual camera.
+    NaN for keypoints that are NaN, that have no ray, or whose ray does not lie before the virtual camera, and where
+    there is no virtual camera.
     """
-    if not isinstance(camera, Camera):
-        return warp_points(virtual_px_from_cam_px(camera, virtual), keypoints_px)
-    rays, placed = _unprojected(camera, keypoints_px)
+    eye, virtual, keypoints_px = _together(camera, virtual, keypoints_px)
+    rays, placed = eye.rays(keypoints_px)
     turned = rays @ virtual.cam_from_virtual
-    before = placed & (turned[..., 2] > torch.finfo(turned.dtype).eps)
-    plane = turned[..., :2] / torch.where(before, turned[..., 2], 1.0)[..., None]
-    pixels = plane * torch.diagonal(virtual.intrinsics, dim1=-2, dim2=-1)[..., None, :2]
-    pixels = pixels + virtual.intrinsics[..., None, :2, 2]
-    return torch.where(before[..., None], pixels, torch.nan)
+    seen = placed & (turned[..., 2] > torch.finfo(turned.dtype).eps) & virtual.valid[..., None]
+    plane = turned[..., :2] / torch.where(seen, turned[..., 2], 1.0)[..., None]
+    focal = torch.diagonal(virtual.intrinsics, dim1=-2, dim2=-1)[..., None, :2]
+    pixels = plane * focal + virtual.intrinsics[..., None, :2, 2]
+    return torch.where(seen[..., None], pixels, torch.nan)
 
 
+@exactly
 def keypoints_from_virtual(
-    camera: Camera | Float[Tensor, "*#batch 3 3"],
+    camera: Camera | Float[Tensor, "... 3 3"],
     virtual: VirtualCamera,
     keypoints_px: Float[Tensor, "*#batch joint 2"],
 ) -> Float[Tensor, "*batch joint 2"]:
     """Take keypoints of the virtual picture back to the real one (px): the inverse of `keypoints_in_virtual`."""
-    if not isinstance(camera, Camera):
-        return warp_points(cam_px_from_virtual_px(camera, virtual), keypoints_px)
-    known = keypoints_px.isfinite().all(-1, keepdim=True)
-    plane = torch.where(known, keypoints_px, 0.0) - virtual.intrinsics[..., None, :2, 2]
+    eye, virtual, keypoints_px = _together(camera, virtual, keypoints_px)
+    known = keypoints_px.isfinite().all(-1) & virtual.valid[..., None]
+    plane = torch.where(known[..., None], keypoints_px, 0.0) - virtual.intrinsics[..., None, :2, 2]
     plane = plane / torch.diagonal(virtual.intrinsics, dim1=-2, dim2=-1)[..., None, :2]
     rays = torch.cat([plane, torch.ones_like(plane[..., :1])], dim=-1) @ virtual.cam_from_virtual.mT
-    batch = camera.batch_shape
-    pixels, seen = camera.project(rays.flatten(len(batch), -2))
-    pixels, seen = (value.unflatten(len(batch), rays.shape[len(batch) : -1]) for value in (pixels, seen))
-    return torch.where(known & seen[..., None], pixels, torch.nan)
+    pixels, seen = eye.pixels(rays)
+    return torch.where((known & seen)[..., None], pixels, torch.nan)
 
 
+@exactly
 def poses_from_virtual(
     virtual: VirtualCamera, joints_virtual: Float[Tensor, "*#batch joint 3"]
 ) -> Float[Tensor, "*batch joint 3"]:
     """Rotate poses of the virtual camera's frame, relative to a root or absolute, to the real one: X = R · X_virt.
 
-    Both cameras are at one place, so nothing else is needed; bones keep their lengths.
+    Both cameras are at one place, so nothing else is needed; bones keep their lengths. NaN where there is no virtual
+    camera.
     """
-    return joints_virtual @ virtual.cam_from_virtual.mT
+    return _rotated(virtual.cam_from_virtual.mT, virtual.valid, joints_virtual)
 
 
+@exactly
 def poses_in_virtual(
     virtual: VirtualCamera, joints_cam: Float[Tensor, "*#batch joint 3"]
 ) -> Float[Tensor, "*batch joint 3"]:
-    """Rotate poses of the real camera's frame to the virtual one: X_virt = Rᵀ · X."""
-    return joints_cam @ virtual.cam_from_virtual
+    """Rotate poses of the real camera's frame to the virtual one: X_virt = Rᵀ · X; NaN where there is none."""
+    return _rotated(virtual.cam_from_virtual, virtual.valid, joints_cam)
 
 
-def aligned(camera: Camera | Tensor, pictures: tuple[int, ...] | torch.Size, regions: torch.Size) -> Camera | Tensor:
-    """The camera with axes of length one for regions, where it has but those of the pictures."""
-    if isinstance(camera, Camera):
-        batch = camera.batch_shape
-        if batch not in (torch.Size(()), torch.Size(pictures), torch.Size(regions)):
-            raise ValueError(f"camera: expected one, or a batch {tuple(pictures)}, got {tuple(batch)}")
-        return camera
-    if camera.shape[-2:] != (3, 3):
-        raise ValueError(f"camera: expected K (..., 3, 3), got {tuple(camera.shape)}")
-    batch = camera.shape[:-2]
-    if batch == torch.Size(pictures) and len(regions) > len(pictures) and len(batch) > 0:
-        return camera.reshape(*batch, *[1] * (len(regions) - len(pictures)), 3, 3)
-    return camera
+def _rotated(rotation: Tensor, valid: Tensor, joints: Tensor) -> Tensor:
+    dtype = torch.promote_types(joints.dtype, torch.float32)
+    turned = (joints.to(dtype) @ rotation.to(dtype)).to(joints.dtype)
+    return torch.where(valid[..., None, None], turned, torch.nan)
 
 
-def _pinhole_sight(intrinsics: Tensor, center_px: Tensor, turn: Turn, *, slant: bool, focal_at_plane: bool) -> _Sight:
-    """The centre's ray, and K's scale there.
-
-    A pixel to the right moves by r1 · (1, 0, 0) / (fx ‖p‖) on the virtual plane, one down by r2 · (0, 1, 0) / (fy ‖p‖),
-    with the columns r of R; for the paper's rotation that is its closed form of S′.
-    """
-    focal = torch.diagonal(intrinsics, dim1=-2, dim2=-1)[..., :2]
-    placed = (focal.isfinite() & (focal > 0)).all(-1) & intrinsics.isfinite().flatten(-2).all(-1)
-    identity = torch.eye(3, dtype=intrinsics.dtype, device=intrinsics.device)
-    intrinsics = torch.where(placed[..., None, None], intrinsics, identity)
-    rays = pinhole_rays(intrinsics, center_px)
-    focal = torch.diagonal(intrinsics, dim1=-2, dim2=-1)[..., :2].expand(*rays.shape[:-1], 2)
-    cam_from_virtual, turned = turned_towards(rays, turn)
-    scale = focal / torch.diagonal(cam_from_virtual, dim1=-2, dim2=-1)[..., :2] if slant else focal
-    if focal_at_plane:
-        scale = scale * rays.norm(dim=-1, keepdim=True)
-    return _Sight(cam_from_virtual, scale, focal, placed & turned)
+def _together(
+    camera: Camera | Tensor, virtual: VirtualCamera, keypoints_px: Tensor
+) -> tuple[Eye, VirtualCamera, Tensor]:
+    """Cameras, virtual cameras and keypoints in one type and batch shape."""
+    dtype = common_dtype(camera, virtual.intrinsics, keypoints_px)
+    batch = torch.broadcast_shapes(virtual.valid.shape, keypoints_px.shape[:-2])
+    rotation, intrinsics = (value.to(dtype).expand(*batch, 3, 3) for value in virtual[:2])
+    keypoints_px = keypoints_px.to(dtype).expand(*batch, *keypoints_px.shape[-2:])
+    virtual = VirtualCamera(rotation, intrinsics, virtual.valid.expand(batch))
+    return eye_of(camera, batch, dtype), virtual, keypoints_px
 
 
 _HALF_STEP_PX = 0.5
 
 
-def _lens_sight(camera: Camera, center_px: Tensor, turn: Turn, *, slant: bool, focal_at_plane: bool) -> _Sight:
-    """The centre's ray, and the lens's scale there: how far a pixel to each side moves on the virtual picture plane.
+def _scale(
+    eye: Eye, center_px: Tensor, turn: Turn, *, slant: bool, focal_at_plane: bool
+) -> tuple[Float[Tensor, "*batch 3 3"], Float[Tensor, "*batch 2"], Bool[Tensor, "*batch"]]:
+    """Return cam_from_virtual, pixels of the real picture per unit of the virtual plane z = 1, and where both exist.
 
-    For a pinhole that is the closed form's compensated scale, of which it is the first order.
+    A pixel to the right moves by r1 · (1, 0, 0) / (fx ‖p‖) on the virtual plane, one down by r2 · (0, 1, 0) / (fy ‖p‖),
+    with the columns r of R; for the paper's rotation that is its closed form of S′. Of a lens it is measured.
     """
-    if camera.distortion is not None and camera.distortion.is_fisheye and not (slant and focal_at_plane):
+    if eye.is_fisheye and not (slant and focal_at_plane):
         raise ValueError("camera: a fisheye has a scale only with slant=True and focal_at_plane=True")
-    side, up = center_px.new_tensor((_HALF_STEP_PX, 0.0)), center_px.new_tensor((0.0, _HALF_STEP_PX))
-    around = torch.stack((center_px, center_px - side, center_px + side, center_px - up, center_px + up), dim=-2)
-    rays, placed = _unprojected(camera, around)
-    placed = placed.all(-1)
-    forward = rays.new_tensor((0.0, 0.0, 1.0))
-    ray = torch.where(placed[..., None], rays[..., 0, :], forward)
+    rays, placed = eye.rays(center_px[..., None, :])
+    ray, placed = rays[..., 0, :], placed[..., 0]
     cam_from_virtual, turned = turned_towards(ray, turn)
-    focal = camera.focal_px.reshape(*camera.batch_shape, *[1] * (ray.dim() - 1 - len(camera.batch_shape)), 2)
-    focal, placed = focal.expand(*ray.shape[:-1], 2), placed & turned
-    norm = 1.0 / ray[..., 2:].clamp_min(torch.finfo(ray.dtype).eps)  # of (x, y, 1); the ray is a unit vector
-    if not slant:
-        return _Sight(cam_from_virtual, focal * norm if focal_at_plane else focal, focal, placed)
-    seen = torch.where(placed[..., None, None], rays @ cam_from_virtual, forward)
-    plane = seen[..., :2] / seen[..., 2:].clamp_min(torch.finfo(ray.dtype).eps)
-    moved = torch.stack((plane[..., 2, 0] - plane[..., 1, 0], plane[..., 4, 1] - plane[..., 3, 1]), dim=-1)
-    scale = 2.0 * _HALF_STEP_PX / torch.where(placed[..., None], moved, 1.0)
-    return _Sight(cam_from_virtual, scale if focal_at_plane else scale / norm, focal, placed)
+    focal, valid = eye.focal.expand(*ray.shape[:-1], 2), placed & turned
+    length = 1.0 if eye.is_fisheye else ray.norm(dim=-1, keepdim=True) / ray[..., 2:].clamp_min(1.0 / FURTHEST)
+    if eye.lens is not None and slant:
+        scale, measured = _measured(eye, center_px, cam_from_virtual)
+        return cam_from_virtual, scale if focal_at_plane else scale / length, valid & measured
+    if slant:
+        along = torch.diagonal(cam_from_virtual, dim1=-2, dim2=-1)[..., :2]
+        focal = focal / torch.where(valid[..., None], along, 1.0)
+    return cam_from_virtual, focal * length if focal_at_plane else focal, valid
 
 
-def _unprojected(camera: Camera, points_px: Float[Tensor, "*batch point 2"]) -> tuple[Tensor, Tensor]:
-    """Unit rays of pixels, and which have one (zeros elsewhere), for any further batch axes behind the camera's."""
-    lead = len(camera.batch_shape)
-    flat = points_px.flatten(lead, -2)
-    rays, placed = camera.unproject(torch.where(flat.isfinite(), flat, torch.nan))
-    rays = torch.where(placed[..., None], rays, 0.0)
-    shape = points_px.shape[lead:-1]
-    return rays.unflatten(lead, shape), placed.unflatten(lead, shape)
+def _measured(eye: Eye, center_px: Tensor, cam_from_virtual: Tensor) -> tuple[Tensor, Tensor]:
+    """How many pixels of a lens's picture make one unit of the virtual plane, from half a pixel to each side.
+
+    What moves along the same axis counts, as in the closed form; of a fisheye, whose picture may be rolled against the
+    virtual one by any angle, what moves at all.
+    """
+    side, up = center_px.new_tensor((_HALF_STEP_PX, 0.0)), center_px.new_tensor((0.0, _HALF_STEP_PX))
+    around = torch.stack((center_px - side, center_px + side, center_px - up, center_px + up), dim=-2)
+    rays, placed = eye.rays(around)
+    placed = placed.all(-1)
+    seen = rays @ cam_from_virtual
+    before = placed & (seen[..., 2] > 1e-3).all(-1)
+    plane = seen[..., :2] / torch.where(before[..., None], seen[..., 2], 1.0)[..., None]
+    right, down = plane[..., 1, :] - plane[..., 0, :], plane[..., 3, :] - plane[..., 2, :]
+    if eye.is_fisheye:
+        moved = torch.stack([(step.square().sum(-1) + 1e-30).sqrt() for step in (right, down)], dim=-1)
+    else:
+        moved = torch.stack((right[..., 0], down[..., 1]), dim=-1)
+    usable = before & (moved > 1.0 / FURTHEST**2).all(-1)
+    return 2.0 * _HALF_STEP_PX / torch.where(usable[..., None], moved, 1.0), usable
