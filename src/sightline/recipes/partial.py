@@ -72,12 +72,12 @@ def abspose_street_base() -> PartialRunConfig:
     )
 
 
-def abspose_street() -> PartialRunConfig:
-    """The shipped lifter: a second, gentler round, with more exact and complete people and more who lean."""
+def abspose_street_second() -> PartialRunConfig:
+    """The second, gentler round, with more exact and complete people and more who lean. Forty minutes of one core."""
     base = abspose_street_base()
     return replace(
         base,
-        name="abspose-street",
+        name="abspose-street-second",
         model=replace(base.model, exact=PAPER_WEIGHTS),
         start_from=base.name,
         seed=1,
@@ -91,6 +91,21 @@ def abspose_street() -> PartialRunConfig:
             clean_share=0.45,
             missing_share=0.35,
         ),
+    )
+
+
+def abspose_street() -> PartialRunConfig:
+    """The shipped lifter: a short third round, which also meets the narrow bodies of the clips. Ten minutes."""
+    second = abspose_street_second()
+    return replace(
+        second,
+        name="abspose-street",
+        start_from=second.name,
+        seed=2,
+        learning_rate=1e-3,
+        steps=8_000,
+        finish_steps=1_000,
+        people=replace(second.people, population_share=0.7),
     )
 
 
@@ -112,6 +127,7 @@ def street_smoke() -> PartialRunConfig:
 
 RECIPES = {
     "abspose-street-base": abspose_street_base,
+    "abspose-street-second": abspose_street_second,
     "abspose-street": abspose_street,
     "street-smoke": street_smoke,
 }
