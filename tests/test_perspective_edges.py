@@ -363,3 +363,28 @@ def test_both_transformers_take_pictures_of_any_type_and_learn_sizes(dtype: torc
 def test_a_plain_transformer_refuses_what_the_other_does() -> None:
     with pytest.raises(ValueError, match="size: expected a positive width and height"):
         AffineSTN(Fixed(), 0)
+
+
+def test_gradients_reach_a_lens() -> None:
+    """Its focal length, principal point and coefficients, by the same numbers as finite differences."""
+    image, center = inputs(1)[0].double(), torch.tensor([[221.0, 57.0]], dtype=torch.float64)
+    size = torch.tensor([[40.0, 50.0]], dtype=torch.float64)
+
+    def seen(focal: Tensor, principal: Tensor, radial: Tensor) -> Tensor:
+        lens = Distortion(model="brown_conrady", radial=radial)
+        camera = Camera(image_size=torch.tensor(SIZE).double(), focal_px=focal, center_px=principal, distortion=lens)
+        view = PerspectiveCrop(5, antialias=False)(image, camera, center, size)
+        return torch.cat([view.image.flatten(), view.virtual.intrinsics.flatten()])
+
+    values = [torch.tensor(value, dtype=torch.float64) for value in ([210.0, 190.0], [149.3, 101.2], [-0.08, 0.01])]
+    assert torch.autograd.gradcheck(seen, [value.requires_grad_() for value in values], eps=1e-5, atol=1e-3, rtol=1e-2)
+
+
+def test_what_a_picture_holds_is_asked_with_the_pictures_own_camera() -> None:
+    image, intrinsics, center, size = inputs(2, 3)
+    crop = PerspectiveCrop(16)
+    view = crop(image, intrinsics, center, 6 * size)
+    inside = crop.inside(SIZE, intrinsics, view.virtual)
+    assert 0.1 < inside.float().mean() < 0.9
+    one = crop(image[1], intrinsics[1], center[1, 2], 6 * size[1, 2])
+    assert (inside[1, 2] == crop.inside(SIZE, intrinsics[1], one.virtual)).all()
