@@ -3,7 +3,7 @@
 A network that has learned to live with detectors' faults trusts no keypoint to the pixel. The paper's lifter does, and
 is the better one where that is deserved, the worse one where it is not. Which is the case the person's own keypoints
 tell: the pose that it makes of exact ones lies on their rays, while noise leaves it no body that does. So it lifts as
-well, joints that were not seen taken from the first answer, and the two answers are mixed by how far its pose is off.
+well, joints that were not seen taken from the first answer and then from its own, and the two answers are mixed by how far its pose is off.
 
 It needs the joints of `h36m17` as such: those of other joint sets lie beside them, which nothing tells it.
 """
@@ -22,6 +22,10 @@ from sightline.methods.abspose.partial import JOINTS, Detected, PartialLifted, p
 HALF_PX = 3.0
 """Mean distance, in pixels of the person's 256-pixel crop, of its joints from what was seen at which both count half:
 about what noise of 3 px leaves, at which the two lifters are on a par."""
+
+
+REFILLS = 4
+"""How often people of whom joints are missing are lifted: each time those are where the answer before has them."""
 
 
 def check_partner(exact: AbsPoseLifter) -> None:
@@ -43,12 +47,12 @@ def second_opinion(lifted: PartialLifted, detected: Detected, exact: AbsPoseLift
         exact: a lifter in rays and statures, in evaluation mode.
     """
     seen = detected.seen[:, :JOINTS]
-    first = _projected((lifted.relative + place_of(lifted)[:, None]) @ lifted.cam_from_turned.mT)
-    points = torch.where(seen[..., None], detected.rays[:, :JOINTS], first)
-    answer = flipped_average(exact, points * REFERENCE_FOCAL_PX)
-    root = torch.cat([points[:, 0], torch.ones_like(points[:, 0, :1])], dim=1) * answer.depth[:, None]
-    joints = answer.relative + root[:, None]
-    share = _share(_projected(joints), points, seen)
+    found = _projected((lifted.relative + place_of(lifted)[:, None]) @ lifted.cam_from_turned.mT)
+    for _ in range(1 if bool(seen.all()) else REFILLS):
+        points = torch.where(seen[..., None], detected.rays[:, :JOINTS], found)
+        joints = _lifted(points, exact)
+        found = _projected(joints)
+    share = _share(found, points, seen)
     share = torch.where(((joints[..., 2] > 0.05) & joints.isfinite().all(-1)).all(1), share, 0.0)
     relative, place = truth_of(joints.nan_to_num(), torch.ones_like(share), lifted)
     return lifted._replace(
@@ -56,6 +60,13 @@ def second_opinion(lifted: PartialLifted, detected: Detected, exact: AbsPoseLift
         root=lifted.root.lerp(place, share[:, None]),
         exactness=share * _complete(seen),
     )
+
+
+def _lifted(points: Float[Tensor, "batch 17 2"], exact: AbsPoseLifter) -> Float[Tensor, "batch 17 3"]:
+    """The paper's lifter's pose in statures, the camera's frame, for complete joints in tangents."""
+    answer = flipped_average(exact, points * REFERENCE_FOCAL_PX)
+    root = torch.cat([points[:, 0], torch.ones_like(points[:, 0, :1])], dim=1) * answer.depth[:, None]
+    return answer.relative + root[:, None]
 
 
 def _complete(seen: Tensor) -> Float[Tensor, " batch"]:
