@@ -100,7 +100,7 @@ def test_the_smoke_recipe_is_over_in_seconds() -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["abspose-nowhere"], "abspose-smoke, abspose-street-base, abspose-street-second, abspose-street, street-smoke"),
+        (["abspose-nowhere"], "abspose-street-base, abspose-street-second, abspose-street, street-smoke"),
         (["abspose-street", "--library", "library.npz"], "--start-from: this recipe goes on from"),
         (["abspose-smoke", "--start-from", "nowhere"], "nowhere"),
         (["abspose-quick"], "--library"),

@@ -92,6 +92,8 @@ def look_up_smoothly(
     shrink = ((steps * half).square().sum(-1) + 1e-12).sqrt()  # pixels of the picture per pixel, along both axes
     middle = shrink[..., grid.shape[-3] // 2, grid.shape[-2] // 2].detach().amax(-1)
     level = (middle.log2().floor() - 1.0).clamp(0, levels)
+    if _at_hand(grid):
+        levels = int(level.amax())  # none that nobody reads
     unit = 2.0 ** level[..., None, None, None]
     covered = torch.minimum(shrink, 4.0 * unit)  # next to where a lens sees nothing, steps lead anywhere
     spread = (covered.square() / 3.0 - unit.square()).clamp_min(1e-12).sqrt()
@@ -114,7 +116,7 @@ def _nothing_shrinks(grid: Float[Tensor, "batch crop rows columns 2"], half: Ten
 
     Asked only where the answer is at hand, neither compiling nor on a GPU.
     """
-    if torch.compiler.is_compiling() or grid.device.type != "cpu":
+    if not _at_hand(grid):
         return False
     with torch.no_grad():
         rows, columns = (max(1, min(8, count - 1)) for count in grid.shape[-3:-1])
@@ -122,6 +124,11 @@ def _nothing_shrinks(grid: Float[Tensor, "batch crop rows columns 2"], half: Ten
         right, down = (few[..., 1:, :] - few[..., :-1, :]) / columns, (few[..., 1:, :, :] - few[..., :-1, :, :]) / rows
         longest = [float(step.square().sum(-1).amax()) for step in (right, down) if step.numel()]
         return max(longest, default=0.0) <= _SMALLEST_SHRINK**2
+
+
+def _at_hand(grid: Tensor) -> bool:
+    """Whether values may be asked for: neither while compiling, nor of a GPU, which would have to be waited for."""
+    return not torch.compiler.is_compiling() and grid.device.type == "cpu"
 
 
 def look_up_each(

@@ -3,7 +3,8 @@
 A network that has learned to live with detectors' faults trusts no keypoint to the pixel. The paper's lifter does, and
 is the better one where that is deserved, the worse one where it is not. Which is the case the person's own keypoints
 tell: the pose that it makes of exact ones lies on their rays, while noise leaves it no body that does. So it lifts as
-well, joints that were not seen taken from the first answer and then from its own, and the two answers are mixed by how far its pose is off.
+well, joints that were not seen taken from the first answer and then from its own, and the two answers are mixed by how
+far its pose is off.
 
 It needs the joints of `h36m17` as such: those of other joint sets lie beside them, which nothing tells it.
 """
