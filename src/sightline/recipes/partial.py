@@ -95,7 +95,7 @@ def abspose_street_second() -> PartialRunConfig:
 
 
 def abspose_street() -> PartialRunConfig:
-    """The shipped lifter: a short third round, which also meets the narrow bodies of the clips. Ten minutes."""
+    """The shipped lifter: a short third round, which also meets the clips' own narrow bodies. Ten minutes."""
     second = abspose_street_second()
     return replace(
         second,
@@ -105,7 +105,7 @@ def abspose_street() -> PartialRunConfig:
         learning_rate=1e-3,
         steps=8_000,
         finish_steps=1_000,
-        people=replace(second.people, population_share=0.7),
+        people=replace(second.people, population_share=0.5),
     )
 
 

@@ -25,7 +25,7 @@ HALF_PX = 3.0
 about what noise of 3 px leaves, at which the two lifters are on a par."""
 
 
-REFILLS = 4
+REFILLS = 8
 """How often people of whom joints are missing are lifted: each time those are where the answer before has them."""
 
 
