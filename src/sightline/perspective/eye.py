@@ -82,7 +82,6 @@ class Eye(NamedTuple):
     """Whether K is a camera's; where not, another one stands in its place."""
     lens: Camera | None
     """The camera itself where it has a lens."""
-    regions: tuple[int, ...]
 
     @property
     def focal(self) -> Float[Tensor, "*batch 2"]:
@@ -149,4 +148,4 @@ def eye_of(camera: Camera | Tensor, regions: Sequence[int], dtype: torch.dtype) 
     identity = torch.eye(3, dtype=dtype, device=intrinsics.device)
     intrinsics = torch.where(good[..., None, None], intrinsics, identity)
     lens = camera.to(dtype=dtype) if isinstance(camera, Camera) and not camera.is_pinhole else None
-    return Eye(intrinsics, good, lens, tuple(regions))
+    return Eye(intrinsics, good, lens)
