@@ -49,10 +49,12 @@ def second_opinion(lifted: PartialLifted, detected: Detected, exact: AbsPoseLift
     """
     seen = detected.seen[:, :JOINTS]
     found = _projected((lifted.relative + place_of(lifted)[:, None]) @ lifted.cam_from_turned.mT)
-    for _ in range(1 if bool(seen.all()) else REFILLS):
-        points = torch.where(seen[..., None], detected.rays[:, :JOINTS], found)
-        joints = _lifted(points, exact)
-        found = _projected(joints)
+    points = torch.where(seen[..., None], detected.rays[:, :JOINTS], found)
+    joints = _lifted(points, exact)
+    lacking = torch.nonzero(~seen.all(1))[:, 0]
+    if len(lacking):
+        points, joints = _refilled(points, joints, seen, lacking, exact)
+    found = _projected(joints)
     share = _share(found, points, seen)
     share = torch.where(((joints[..., 2] > 0.05) & joints.isfinite().all(-1)).all(1), share, 0.0)
     relative, place = truth_of(joints.nan_to_num(), torch.ones_like(share), lifted)
@@ -61,6 +63,17 @@ def second_opinion(lifted: PartialLifted, detected: Detected, exact: AbsPoseLift
         root=lifted.root.lerp(place, share[:, None]),
         exactness=share * _complete(seen),
     )
+
+
+def _refilled(
+    points: Tensor, joints: Tensor, seen: Tensor, lacking: Tensor, exact: AbsPoseLifter
+) -> tuple[Tensor, Tensor]:
+    """Lift those who lack joints again and again, what they lack taken from the answer before: points and poses."""
+    known, moving, answer = seen[lacking], points[lacking], joints[lacking]
+    for _ in range(REFILLS - 1):
+        moving = torch.where(known[..., None], moving, _projected(answer))
+        answer = _lifted(moving, exact)
+    return points.index_copy(0, lacking, moving), joints.index_copy(0, lacking, answer)
 
 
 def _lifted(points: Float[Tensor, "batch 17 2"], exact: AbsPoseLifter) -> Float[Tensor, "batch 17 3"]:
