@@ -15,11 +15,15 @@ from torch import Tensor
 
 from sightline import __version__
 from sightline.camera import Camera
+from sightline.engine import Engine, LiftedPeople, Readied
 from sightline.errors import UsageError
 from sightline.methods.abspose.decode import RootRule
-from sightline.methods.abspose.engines import Engine, LiftedPeople, PartialEngine, Readied, WholeEngine
+from sightline.methods.abspose.engines import PartialEngine, WholeEngine
 from sightline.methods.abspose.partial import PartialLifter
+from sightline.formats.weights import Passport, find_passport, read_passport
 from sightline.methods.abspose.weights import DEFAULT_WEIGHTS, load_lifter, partner_of
+from sightline.methods.deeplift.engine import DeepLiftEngine
+from sightline.methods.deeplift.weights import ANY_PRIOR, DEFAULT_PRIOR, METHOD, load_prior
 from sightline.nn.device import torch_device
 from sightline.skeleton import Conversion, conversion, get_skeleton
 from sightline.structures import (
@@ -37,6 +41,31 @@ from sightline.structures import (
     ScaleSource,
     World,
 )
+
+
+METHODS = {"abspose": DEFAULT_WEIGHTS, METHOD: DEFAULT_PRIOR}
+"""The methods that lift keypoints, and the weights that each takes where none are named."""
+
+
+def weights_for(method: str, weights: str | Path | None, *, any_orientation: bool = False) -> str | Path:
+    """Return the weights of a method: those that are named, or its own.
+
+    Raises:
+        UsageError: for a method that there is not, weights of another one, or people in any orientation where the
+            method or the weights know upright ones only.
+    """
+    if method not in METHODS:
+        raise UsageError(f"method: expected one of {', '.join(METHODS)}, got '{method}'")
+    if any_orientation and method != METHOD:
+        raise UsageError(f"any_orientation: expected method '{METHOD}' beside it, got '{method}'")
+    if weights is None:
+        return ANY_PRIOR if any_orientation else METHODS[method]
+    passport = read_passport(find_passport(weights))
+    if passport.method.split("-")[0] != method:
+        raise UsageError(f"method: '{method}' cannot use the weights '{passport.name}' of method '{passport.method}'")
+    if any_orientation and passport.model.get("orientation") != "any":
+        raise UsageError(f"any_orientation: the weights '{passport.name}' know upright people only")
+    return weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,22 +138,16 @@ class Lifter:
             raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
         if root not in get_args(RootRule):
             raise UsageError(f"root: expected one of {', '.join(get_args(RootRule))}, got '{root}'")
-        self.network, self.passport = load_lifter(weights)
         self.device = torch_device(device)
         self.batch_size = batch_size
-        if isinstance(self.network, PartialLifter):
-            if root != "learned":
-                raise UsageError(f"root: the weights '{self.passport.name}' know only 'learned', got '{root}'")
-            partner = partner_of(self.network, weights)
-            self.engine: Engine = PartialEngine(self.network, self.device, flip=flip, exact=partner)
-        else:
-            self.engine = WholeEngine(self.network, self.device, root=root, flip=flip)
+        self.engine, self.passport = _engine(weights, self.device, root=root, flip=flip)
         self.skeleton = get_skeleton("h36m17")
 
     @property
     def model(self) -> ModelInfo:
         """Method and weights, as the results tell them."""
-        return ModelInfo(method="abspose", weights=self.passport.name, version=__version__, details=self.engine.details)
+        method = self.passport.method.split("-")[0]
+        return ModelInfo(method=method, weights=self.passport.name, version=__version__, details=self.engine.details)
 
     @property
     def mean_stature_m(self) -> float | None:
@@ -190,7 +213,7 @@ class Lifter:
         return LiftResult(
             poses=poses,
             conversion=rule,
-            approximated={} if isinstance(self.network, PartialLifter) else dict(rule.approximated),
+            approximated=dict(rule.approximated) if isinstance(self.engine, WholeEngine) else {},
             skipped=tuple(sorted(skipped, key=lambda one: one.frame)),
         )
 
@@ -270,6 +293,22 @@ class Lifter:
         The inner loop of `lift`, without structures: for those who stream. Statures are NaN or None where unknown.
         """
         return self.engine.lift_array(keypoints_px, camera, stature_m)
+
+
+def _engine(
+    weights: str | Path, device: torch.device, *, root: RootRule, flip: bool
+) -> tuple[Engine, Passport]:
+    """The engine that weights belong to."""
+    passport = read_passport(find_passport(weights))
+    if root != "learned" and passport.method != "abspose":
+        raise UsageError(f"root: the weights '{passport.name}' know only 'learned', got '{root}'")
+    if passport.method == METHOD:
+        prior, config, passport = load_prior(weights)
+        return DeepLiftEngine(prior, config), passport
+    network, passport = load_lifter(weights)
+    if isinstance(network, PartialLifter):
+        return PartialEngine(network, device, flip=flip, exact=partner_of(network, weights)), passport
+    return WholeEngine(network, device, root=root, flip=flip), passport
 
 
 def _unplaced(row: _Row) -> Skipped:

@@ -62,8 +62,12 @@ class Lift:
     """Also draw all frames to this .mp4."""
     page: MaybePath = None
     """Also write a web page (.html) on which the poses can be turned and played."""
-    weights: str = "abspose-street"
-    """Weights by name, or the path of their passport."""
+    method: Literal["abspose", "deeplift"] = "abspose"
+    """What lifts them: a network, or a prior of human poses (Lifting from the Deep)."""
+    any_orientation: bool = False
+    """With deeplift: people may be upside down or lie; its prior is otherwise of upright people."""
+    weights: MaybeText = None
+    """Weights by name, or the path of their passport; those of the method by default."""
     root: Literal["learned", "perspective", "perspective_robust", "weak_perspective", "weak_perspective_lsq"] = (
         "learned"
     )
@@ -78,6 +82,7 @@ class Lift:
     def run(self) -> int:
         """Read, lift, write."""
         from sightline.formats.poses import write_poses
+        from sightline.lifter import weights_for
         from sightline.pipeline import Lifter, lift_film
 
         self._check_call()
@@ -95,7 +100,8 @@ class Lift:
             camera = camera.scaled_to(keypoints.image_size)
         except ValueError as error:
             raise InputError(f"{self.camera}: does not fit {self.keypoints}: {error}") from error
-        lifter = Lifter(self.weights, device=self.device, batch_size=self.batch_size, root=self.root)
+        weights = weights_for(self.method, self.weights, any_orientation=self.any_orientation)
+        lifter = Lifter(weights, device=self.device, batch_size=self.batch_size, root=self.root)
         with progress_bar("lifting") as progress:
             source = "calibrated_focal" if told is None else told.scale_source
             result = lift_film(

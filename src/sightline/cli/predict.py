@@ -62,8 +62,10 @@ class Predict:
     """Horizontal field of view in degrees."""
     detector: str = "auto"
     """What finds people and joints: a detector by name (`sightline models` lists them), or a keypoint file."""
-    method: Literal["abspose"] = "abspose"
-    """What turns them into 3D."""
+    method: Literal["abspose", "deeplift"] = "abspose"
+    """What turns them into 3D: a network, or a prior of human poses (Lifting from the Deep)."""
+    any_orientation: bool = False
+    """With deeplift: people may be upside down or lie; its prior is otherwise of upright people."""
     box: UseAppendAction[tuple[str, ...]] = ()
     """A person as x0,y0,x1,y1 in pixels of the first frame, or ID:x0,y0,x1,y1; once per person; they are followed."""
     boxes: MaybePath = None
@@ -96,8 +98,8 @@ class Predict:
     reads."""
     world: MaybePath = None
     """Also write the people in the world's frame to this .npz; needs a camera file with its place in the world."""
-    weights: str = "abspose-street"
-    """Weights by name, or the path of their passport."""
+    weights: MaybeText = None
+    """Weights by name, or the path of their passport; those of the method by default."""
     root: Literal["learned", "perspective", "perspective_robust", "weak_perspective", "weak_perspective_lsq"] = (
         "learned"
     )
@@ -111,6 +113,7 @@ class Predict:
 
     def run(self) -> int:
         """Open the sources, predict each, write, draw, tell."""
+        from sightline.lifter import weights_for
         from sightline.pipeline import Lifter
         from sightline.prediction.run import Predictor
         from sightline.sources import open_sources
@@ -120,7 +123,8 @@ class Predict:
         sources = open_sources(self.inputs, every=self.every, limit=self.frames)
         try:
             places = self._places(sources)
-            lifter = Lifter(self.weights, device=self.device, root=self.root)
+            weights = weights_for(self.method, self.weights, any_orientation=self.any_orientation)
+            lifter = Lifter(weights, device=self.device, root=self.root)
             predictor = Predictor(
                 lifter,
                 height_m=self.height_m,

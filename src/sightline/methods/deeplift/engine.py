@@ -1,0 +1,157 @@
+"""Lifting from the Deep behind the door of every lifter: keypoints and a camera → people in metres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sightline.camera import Camera
+from sightline.engine import LiftedPeople, Readied, rays_of, up_of
+from sightline.geometry.rotation import no_roll_rotation
+from sightline.geometry.translation import solve_translation
+from sightline.methods.deeplift.map_lifter import LEAST_LANDMARKS, MapConfig, MapLifter, MapPoses
+from sightline.methods.deeplift.posterior import covariance, joint_covariance
+from sightline.methods.deeplift.prior import PosePrior
+from sightline.methods.deeplift.shapes import JOINTS
+from sightline.methods.deeplift.weights import PriorConfig
+from sightline.skeleton import Skeleton
+from sightline.stature import stature_from_joints
+from sightline.structures import PersonKeypoints
+
+MODES = 3
+"""Poses that are told of each person where the picture leaves a choice."""
+_LEVELS = (1.0, 0.3, 0.1)
+"""Weights of landmarks by the detector's confidence: sure, doubtful, hardly."""
+_SURE, _DOUBTFUL = 0.5, 0.25
+
+
+class _Landmarks(NamedTuple):
+    xy: Float[Tensor, "person 17 2"]
+    weight: Float[Tensor, "person 17"]
+
+
+class DeepLiftEngine:
+    """The prior's own lifter: any joint set that shares five landmarks with `h36m17`, none of them in particular.
+
+    Args:
+        prior: what poses are like.
+        config: what its passport tells.
+        lifting: how landmarks are lifted; by default with three modes, refined, in full perspective.
+    """
+
+    def __init__(self, prior: PosePrior, config: PriorConfig, lifting: MapConfig | None = None) -> None:
+        self.prior, self.config = prior, config
+        self.lifter = MapLifter(prior, lifting or MapConfig(modes=MODES))
+
+    @property
+    def mean_stature_m(self) -> float | None:
+        """The stature (m) that stands in where none is given: the mean of those whom the prior was fitted to."""
+        return self.prior.stature_m
+
+    @property
+    def anatomical_stature_m(self) -> float | None:
+        """The same for joints of `h36m17`."""
+        return self.prior.stature_m
+
+    @property
+    def details(self) -> dict[str, str | float]:
+        """What the results should tell about it."""
+        return {
+            "orientation": self.prior.orientation,
+            "components": float(self.prior.components),
+            "basis": float(self.prior.basis_size),
+            "rotations": float(self.lifter.config.rotations),
+            "mean_stature_m": round(self.prior.stature_m, 4),
+            "canonical_depth": "derived through the focal length",
+        }
+
+    def ready(self, people: Sequence[PersonKeypoints], skeleton: Skeleton, camera: Camera) -> Readied:
+        """Convert people seen by one camera."""
+        rays = rays_of(people, skeleton, camera, least=LEAST_LANDMARKS, landmarks=JOINTS)
+        sure = np.select([rays.confidence >= _SURE, rays.confidence >= _DOUBTFUL], _LEVELS[:2], _LEVELS[2])
+        weight = torch.from_numpy(np.where(rays.seen, sure, 0.0))
+        return Readied(rows=_Landmarks(torch.from_numpy(rays.xy), weight), reasons=rays.reasons)
+
+    def lift(self, readied: Readied, rows: Sequence[int], camera: Camera, stature_m: Tensor) -> LiftedPeople:
+        """Lift some of them; statures (m) are NaN where unknown."""
+        assert isinstance(readied.rows, _Landmarks)
+        landmarks = _Landmarks(*(value[list(rows)] for value in readied.rows))
+        return self._lifted(landmarks, up_of(camera), stature_m)
+
+    def lift_array(
+        self, keypoints_px: Float[Tensor, "batch joint 2"], camera: Camera, stature_m: Tensor | None
+    ) -> Float[Tensor, "batch joint 3"]:
+        """Lift arrays of `h36m17` keypoints (px, corner origin); NaN where missing."""
+        xy, placed = camera.normalized(keypoints_px.nan_to_num())
+        seen = placed & keypoints_px.isfinite().all(-1)
+        points = torch.where(seen[..., None], xy, 0.0).double()
+        unknown = points.new_full((len(points),), torch.nan) if stature_m is None else stature_m
+        lifted = self._lifted(_Landmarks(points, seen.double()), up_of(camera), unknown)
+        return torch.from_numpy(lifted.joints_cam).to(keypoints_px)
+
+    def _lifted(self, landmarks: _Landmarks, up: Tensor | None, stature_m: Tensor) -> LiftedPeople:
+        """Turn the camera towards each person, lift there, give them their size and place, and turn back."""
+        seen = landmarks.weight > 0
+        turned_from_cam = no_roll_rotation(_middle(landmarks.xy, seen))
+        rays = torch.cat([landmarks.xy, torch.ones_like(landmarks.xy[..., :1])], dim=-1) @ turned_from_cam.mT
+        ahead = rays[..., 2] > 0.05
+        xy = rays[..., :2] / torch.where(ahead, rays[..., 2], 1.0)[..., None]
+        weight = torch.where(seen & ahead, landmarks.weight, 0.0)
+        up_cam = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64) if up is None else up.double()
+        known = self.prior.orientation == "upright" or up is not None
+        up_turned = (turned_from_cam @ up_cam[:, None])[..., 0]
+        poses = self.lifter.lift(xy, weight, up_cam=up_turned if known else None)
+        joints, size = self._sized(poses, stature_m.double())
+        root = solve_translation(joints - joints[:, :, :1], xy[:, None], weight[:, None])
+        placed = joints - joints[:, :, :1] + root[:, :, None]
+        back = turned_from_cam.mT[:, None]
+        joints_cam = placed @ back.mT
+        sigma = self._sigma(xy, weight, poses, size, joints_cam, turned_from_cam)
+        return LiftedPeople(
+            joints_cam[:, 0].numpy(), sigma.numpy(), joints_cam.numpy(), poses.share.nan_to_num().numpy()
+        )
+
+    def _sized(self, poses: MapPoses, stature_m: Tensor) -> tuple[Tensor, Tensor]:
+        """Poses in metres by the people's statures, about the mean of their joints; and metres per body size."""
+        wanted = torch.where(stature_m.isnan(), self.prior.stature_m, stature_m)
+        size = wanted[:, None] / stature_from_joints(poses.joints)
+        return poses.joints * size[..., None, None], size
+
+    def _sigma(
+        self, xy: Tensor, weight: Tensor, poses: MapPoses, size: Tensor, joints_cam: Tensor, turned_from_cam: Tensor
+    ) -> Float[Tensor, "batch 17 3"]:
+        """Standard deviations (m) of the likeliest pose: within its mode, to the others, and along the ray."""
+        valid = poses.valid[:, None]
+        spread = poses.noise[:, :1].nan_to_num(1.0).square()[..., None, None, None] * torch.eye(2).double()
+        turn = torch.where(valid[..., None, None], poses.cam_from_body[:, :1], torch.eye(3).double())
+        scale = torch.where(valid, poses.place[:, :1, 2], 1.0)
+        whole = covariance(
+            self.prior.mixture,
+            poses.component[:, :1],
+            turn,
+            torch.where(valid[..., None, None], xy[:, None], torch.linspace(0, 1, 34).view(17, 2).double()),
+            spread.expand(-1, -1, JOINTS, 2, 2),
+            torch.where(valid[..., None], weight[:, None], 1.0),
+            scale,
+        )[:, 0]
+        back = turned_from_cam.mT
+        blocks = joint_covariance(whole).diagonal(dim1=-4, dim2=-2).movedim(-1, -3) * size[:, :1, None, None].square()
+        inside = (back[:, None] @ blocks @ back.mT[:, None]).diagonal(dim1=-2, dim2=-1)
+        relative = joints_cam - joints_cam[:, :, :1]
+        share = poses.share.nan_to_num()[..., None, None]
+        between = (share * (relative - relative[:, :1]).square().nan_to_num()).sum(1)
+        distance = self.prior.size_spread * joints_cam[:, 0]
+        return self.config.sigma_factor * (inside.clamp_min(0.0) + between + distance.square()).sqrt()
+
+
+def _middle(xy: Float[Tensor, "person 17 2"], seen: Bool[Tensor, "person 17"]) -> Float[Tensor, "person 3"]:
+    """The middle of the box about each person's landmarks, as a direction; ahead where nothing was seen."""
+    low = xy.masked_fill(~seen[..., None], torch.inf).amin(1)
+    high = xy.masked_fill(~seen[..., None], -torch.inf).amax(1)
+    middle = torch.where(seen.any(1, keepdim=True), (low + high) / 2, 0.0)
+    return torch.cat([middle, torch.ones_like(middle[:, :1])], dim=1)
