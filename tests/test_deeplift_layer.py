@@ -228,7 +228,7 @@ def test_the_choice_has_no_gradient_but_may_jump() -> None:
     steps = ends[0] + torch.linspace(0, 1, 65).double()[:, None, None] * (ends[1] - ends[0])
     found = ask(steps.requires_grad_())
     fixed = lifted(ask.mixture, found.component, found.cam_from_body, steps, torch.ones(65, 17).double(), 0.01)
-    assert len(torch.cat([found.component[:, None], found.cam_from_body.flatten(1)], 1).unique(dim=0)) > 2
+    assert len(torch.cat([found.component[:, None], found.cam_from_body.flatten(1)], 1).unique(dim=0)) > 1
     slopes = [torch.autograd.grad(one.model_xy.square().sum(), steps)[0] for one in (found, fixed)]
     torch.testing.assert_close(*slopes)
 
@@ -347,6 +347,7 @@ def test_a_layer_of_a_prior() -> None:
     rest = {
         "size_m": 1.2,
         "size_spread": 0.05,
+        "stature_m": 1.75,
         "quantiles": torch.linspace(0, 1, QUANTILES).double(),
         "tilt": torch.zeros(TILTS).double(),
     }
@@ -372,9 +373,9 @@ def on_map(noise: float = 0.0) -> tuple[Tensor, Tensor]:
 def test_a_stage_lifts_what_its_maps_believe(locate: Locating) -> None:
     xy, _ = on_map()
     stage = BeliefLayer(layer(), sigma_px=1.5, locate=locate)
-    found = stage(maps_of(xy), noise=0.02)
+    found = stage(maps_of(xy), 0.3, noise=0.02)
     assert (found.located.xy - xy).abs().max() <= (0.5 if locate == "hard" else 0.05)
-    torch.testing.assert_close(found.lifted.pose, layer()(found.located.xy, noise=0.02).pose)
+    torch.testing.assert_close(found.lifted.pose, layer()(found.located.xy, pitch=0.3, noise=0.02).pose)
     torch.testing.assert_close(found.beliefs, maps_of(found.lifted.model_xy))
 
 

@@ -295,9 +295,7 @@ class Lifter:
         return self.engine.lift_array(keypoints_px, camera, stature_m)
 
 
-def _engine(
-    weights: str | Path, device: torch.device, *, root: RootRule, flip: bool
-) -> tuple[Engine, Passport]:
+def _engine(weights: str | Path, device: torch.device, *, root: RootRule, flip: bool) -> tuple[Engine, Passport]:
     """The engine that weights belong to."""
     passport = read_passport(find_passport(weights))
     if root != "learned" and passport.method != "abspose":

@@ -129,6 +129,23 @@ def _perspective_speed(settings: Settings, progress: Progress) -> Measured:
     return bench_perspective_speed(quick=settings.quick, progress=progress)
 
 
+def _deeplift(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.deeplift import bench_deeplift
+    from sightline.bench.deeplift_figures import draw_figures
+
+    measured, drawn = bench_deeplift(
+        _motion(settings),
+        quick=settings.quick,
+        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        jobs=settings.jobs,
+        cache=settings.cache,
+        progress=progress,
+    )
+    if settings.figures is not None:
+        draw_figures(drawn, settings.figures)
+    return measured
+
+
 BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "abspose": (_abspose, "AbsPoseLifter's tables 1, 2, 3 and 5, its error model and figures, on held-out people"),
     "real": (_real, "single views of a real, calibrated scene against what all its views triangulate"),
@@ -140,5 +157,6 @@ BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
         "perspective crops of keypoints before equal lifting networks: by field of view, angle and wrong calibration",
     ),
     "perspective-speed": (_perspective_speed, "speed and memory of perspective crops, beside affine ones"),
+    "deeplift": (_deeplift, "the pose prior of Lifting from the Deep and its lifter, on held-out people"),
     "lift": (_lift, "speed of the lifter, of the whole lift path and of virtual views"),
 }

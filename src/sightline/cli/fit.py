@@ -2,48 +2,76 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from sightline.cli.options import Out, checked_output, print_json
+from sightline.cli.options import (
+    MaybeInteger,
+    MaybeText,
+    Out,
+    checked_folder,
+    checked_output,
+    print_json,
+    progress_bar,
+    recorded_command,
+)
 from sightline.errors import InputError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Fit a detector's error model to what it detected and what was true (paper 002, section 4.2)."""
+    """Fit a detector's error model (paper 002, section 4.2), or a prior of human poses (paper 004, section 4)."""
 
-    model: Annotated[Positional[Literal["noise"]], arg(metavar="MODEL")]
-    """What to fit: noise."""
-    detected: Annotated[Positional[Path], arg(metavar="DETECTED")]
-    """Keypoint file of the detector."""
-    truth: Annotated[Positional[Path], arg(metavar="TRUTH")]
-    """Keypoint file of the true 2D poses: same frames and ids."""
+    model: Annotated[Positional[Literal["noise", "prior"]], arg(metavar="MODEL")]
+    """What to fit: noise, from DETECTED and TRUTH; prior, from a motion LIBRARY."""
+    inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE")]
+    """For noise two keypoint files: what a detector saw, and the true 2D poses of the same frames and ids. For prior a
+    motion library as `sightline prepare mocap` writes it, or none with the recipe deeplift-smoke."""
     out: Out
-    """The error model, ending in .json; `sightline train --error-model` takes it."""
+    """The error model, ending in .json, which `sightline train --error-model` takes; or the folder of the prior, whose
+    passport `sightline lift --method deeplift --weights` takes."""
     kind: Literal["mixture", "gaussian"] = "mixture"
-    """Gaussian and uniform mixed, fitted by EM; or a single Gaussian."""
+    """For noise: Gaussian and uniform mixed, fitted by EM; or a single Gaussian."""
+    recipe: str = "deeplift-mocap"
+    """For prior: deeplift-mocap, deeplift-mocap-any (people in any orientation), deeplift-clips (the paper's: the
+    clips' own bodies) or deeplift-smoke."""
+    name: MaybeText = None
+    """For prior: its name, instead of the recipe's."""
+    components: MaybeInteger = None
+    """For prior: Gaussians of the mixture, instead of the recipe's."""
+    basis: MaybeInteger = None
+    """For prior: wide directions of each, instead of the recipe's."""
+    poses: MaybeInteger = None
+    """For prior: bodies that are drawn about those of the clips, instead of the recipe's number."""
+    threads: int = 1
+    """For prior: CPU threads."""
     json: bool = False
-    """Print the fit per joint as JSON."""
+    """Print the fit as JSON."""
 
     def run(self) -> int:
         """Fit and write."""
+        return self._noise() if self.model == "noise" else self._prior()
+
+    def _noise(self) -> int:
         from sightline.formats.keypoints import read_keypoints
         from sightline.methods.abspose.noise import fit_noise, write_error_model
         from sightline.skeleton import get_skeleton
 
+        if len(self.inputs) != 2:
+            raise UsageError(f"fit noise: expected two keypoint files, DETECTED and TRUTH, got {len(self.inputs)}")
+        detected_path, truth_path = self.inputs
         checked_output(self.out, (".json",))
-        if self.out.resolve() in (self.detected.resolve(), self.truth.resolve()):
+        if self.out.resolve() in (detected_path.resolve(), truth_path.resolve()):
             raise UsageError(f"{self.out}: the error model would overwrite its own input; give another name")
-        detected, truth = read_keypoints(self.detected), read_keypoints(self.truth)
+        detected, truth = read_keypoints(detected_path), read_keypoints(truth_path)
         try:
             fitted, trace = fit_noise(detected, truth, kind=self.kind)
         except ValueError as error:
             reason = str(error).removeprefix("fit_noise: ")
-            raise InputError(f"{self.detected} and {self.truth}: {reason}") from error
+            raise InputError(f"{detected_path} and {truth_path}: {reason}") from error
         write_error_model(fitted, self.out)
         joints = get_skeleton(fitted.skeleton).joints
         rows = [
@@ -65,4 +93,51 @@ class Fit:
             sigma = " ".join(f"{value:5.2f}" for value in row["sigma_px"])
             share = f"{100 * row['inlier_share']:5.1f} %"
             print(f"  {row['joint']:<10} σ {sigma}  inliers {share}  {row['iterations']} iterations")
+        return 0
+
+    def _prior(self) -> int:
+        import torch
+
+        from sightline.recipes.deeplift import RECIPES
+        from sightline.training.data import read_splits
+        from sightline.training.prior import run_prior
+
+        if self.recipe not in RECIPES:
+            raise UsageError(f"recipe: expected one of {', '.join(RECIPES)}, got '{self.recipe}'")
+        if len(self.inputs) > 1 or (not self.inputs and self.recipe != "deeplift-smoke"):
+            raise UsageError(f"fit prior: expected one motion library, got {len(self.inputs)} files")
+        folder = checked_folder(self.out)
+        config = RECIPES[self.recipe]()
+        try:
+            sizes = {"components": self.components, "basis": self.basis}
+            fit = replace(config.fit, **{key: value for key, value in sizes.items() if value is not None})
+            changes = {"name": self.name, "poses": self.poses}
+            config = replace(config, fit=fit, **{key: value for key, value in changes.items() if value is not None})
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        if self.threads < 1:
+            raise UsageError(f"threads: expected at least 1, got {self.threads}")
+        torch.set_num_threads(self.threads)
+        splits = read_splits(self.inputs[0] if self.inputs else None)
+        try:
+            with progress_bar("fitting") as progress:
+                fitted = run_prior(config, splits, folder, command=recorded_command(), progress=progress)
+        except ValueError as error:
+            raise InputError(f"{self.inputs[0] if self.inputs else self.recipe}: {error}") from error
+        prior, passport = fitted.prior, fitted.passport
+        told = {
+            "weights": str(folder / passport.file),
+            "orientation": prior.orientation,
+            "components": prior.components,
+            "basis": prior.basis_size,
+            "log_likelihood": {part: [round(value, 4) for value in trace] for part, trace in fitted.traces.items()},
+            "choices": [choice._asdict() for choice in fitted.choices],
+            "expected": passport.expected,
+        }
+        if self.json:
+            print_json(told)
+            return 0
+        print(f"{prior.components} Gaussians of {prior.basis_size} directions → {told['weights']}")
+        for test, scores in passport.expected.items():
+            print(f"  {test}: " + ", ".join(f"{n.removesuffix('_mm')} {v:.1f} mm" for n, v in scores.items()))
         return 0

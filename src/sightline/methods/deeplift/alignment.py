@@ -25,7 +25,7 @@ Orientation = Literal["upright", "any"]
 """Whether poses stand in a world whose z axis points up, or any way."""
 
 _GRID = 24
-_NEWTON_STEPS = 4
+_NEWTON_STEPS = 6
 _FREE_STEPS = 6
 _HIPS = tuple(get_skeleton("h36m17").index(name) for name in ("RHip", "LHip"))
 _LEVEL = 2 * ROWS
@@ -127,16 +127,24 @@ def _waves(angle: Tensor) -> Tensor:
 
 
 def _least(terms: Float[Tensor, "5 pose"]) -> Float[Tensor, " pose"]:
-    """The angle at which the polynomial is least."""
+    """The angle at which the polynomial is least.
+
+    Of second order, it has at most two minima; the grid brackets both, Newton's method finds them, the lower one counts.
+    """
     grid = torch.arange(_GRID, dtype=terms.dtype, device=terms.device) * (2 * math.pi / _GRID)
-    angle = grid[(terms.mT @ _waves(grid)).argmin(1)]
+    heights = terms.mT @ _waves(grid)
+    valley = (heights <= heights.roll(1, 1)) & (heights <= heights.roll(-1, 1))
+    lowest = heights.argmin(1, keepdim=True)
+    rival = heights.masked_fill(~valley, torch.inf).scatter(1, lowest, torch.inf).argmin(1, keepdim=True)
+    angle = grid[torch.cat([lowest, rival], dim=1).mT]
     double_c, double_s, single_c, single_s = terms[0] - terms[1], terms[2], terms[3], terms[4]
     for _ in range(_NEWTON_STEPS):
         c, s, c2, s2 = angle.cos(), angle.sin(), (2 * angle).cos(), (2 * angle).sin()
         slope = double_s * c2 - double_c * s2 - single_c * s + single_s * c
         bend = -2 * double_s * s2 - 2 * double_c * c2 - single_c * c - single_s * s
         angle = angle - (slope / bend.abs().clamp_min(1e-12)).clamp(-math.pi / _GRID, math.pi / _GRID)
-    return angle
+    first, second = ((terms * _waves(one)).sum(0) for one in angle)
+    return torch.where(first <= second, angle[0], angle[1])
 
 
 def _aligned_freely(shape: Tensor, mean: Tensor, white: Whitening) -> Aligned:

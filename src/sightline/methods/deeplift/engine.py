@@ -81,7 +81,7 @@ class DeepLiftEngine:
         """Lift some of them; statures (m) are NaN where unknown."""
         assert isinstance(readied.rows, _Landmarks)
         landmarks = _Landmarks(*(value[list(rows)] for value in readied.rows))
-        return self._lifted(landmarks, up_of(camera), stature_m)
+        return self.lift_rays(*landmarks, up_of(camera), stature_m)
 
     def lift_array(
         self, keypoints_px: Float[Tensor, "batch joint 2"], camera: Camera, stature_m: Tensor | None
@@ -91,20 +91,33 @@ class DeepLiftEngine:
         seen = placed & keypoints_px.isfinite().all(-1)
         points = torch.where(seen[..., None], xy, 0.0).double()
         unknown = points.new_full((len(points),), torch.nan) if stature_m is None else stature_m
-        lifted = self._lifted(_Landmarks(points, seen.double()), up_of(camera), unknown)
+        lifted = self.lift_rays(points, seen.double(), up_of(camera), unknown)
         return torch.from_numpy(lifted.joints_cam).to(keypoints_px)
 
-    def _lifted(self, landmarks: _Landmarks, up: Tensor | None, stature_m: Tensor) -> LiftedPeople:
-        """Turn the camera towards each person, lift there, give them their size and place, and turn back."""
-        seen = landmarks.weight > 0
-        turned_from_cam = no_roll_rotation(_middle(landmarks.xy, seen))
-        rays = torch.cat([landmarks.xy, torch.ones_like(landmarks.xy[..., :1])], dim=-1) @ turned_from_cam.mT
+    def lift_rays(
+        self,
+        xy: Float[Tensor, "person 17 2"],
+        weight: Float[Tensor, "person 17"],
+        up: Float[Tensor, "*#person 3"] | None,
+        stature_m: Float[Tensor, " person"],
+    ) -> LiftedPeople:
+        """Turn the camera towards each person, lift there, give them their size and place, and turn back.
+
+        Args:
+            xy: landmarks of `h36m17` on the plane z = 1 of the camera, finite.
+            weight: how much each counts, 0 for one that was not seen.
+            up: against gravity as the camera sees it; None for a camera that does not know it, which counts as level.
+            stature_m: heights, NaN where unknown.
+        """
+        seen = weight > 0
+        turned_from_cam = no_roll_rotation(_middle(xy, seen))
+        rays = torch.cat([xy, torch.ones_like(xy[..., :1])], dim=-1) @ turned_from_cam.mT
         ahead = rays[..., 2] > 0.05
         xy = rays[..., :2] / torch.where(ahead, rays[..., 2], 1.0)[..., None]
-        weight = torch.where(seen & ahead, landmarks.weight, 0.0)
+        weight = torch.where(seen & ahead, weight, 0.0)
         up_cam = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64) if up is None else up.double()
         known = self.prior.orientation == "upright" or up is not None
-        up_turned = (turned_from_cam @ up_cam[:, None])[..., 0]
+        up_turned = (turned_from_cam @ up_cam[..., None])[..., 0]
         poses = self.lifter.lift(xy, weight, up_cam=up_turned if known else None)
         joints, size = self._sized(poses, stature_m.double())
         root = solve_translation(joints - joints[:, :, :1], xy[:, None], weight[:, None])

@@ -34,9 +34,7 @@ class Gaussians(NamedTuple):
         return self.basis @ self.basis.mT + self.noise.square()[:, None, None] * unit
 
 
-def fitted(
-    mean: Float[Tensor, "component 48"], covariance: Float[Tensor, "component 48 48"], basis: int
-) -> Gaussians:
+def fitted(mean: Float[Tensor, "component 48"], covariance: Float[Tensor, "component 48 48"], basis: int) -> Gaussians:
     """Return the likeliest Gaussians of a given number of wide directions for data of these moments.
 
     With eigenvalues λ₁ ≥ … of the covariance: s² is the mean of those left out, W = U (Λ − s² I)^½. Where the noise

@@ -47,6 +47,8 @@ ROTATIONS: Final = 80
 """Headings that are tried; as good as 10 000 in the paper."""
 NOISE: Final = 0.01
 """Noise of landmarks where nothing else is said, in body sizes: about a centimetre of an adult."""
+BELIEF_NOISE: Final = 0.03
+"""The same for landmarks out of belief maps: two thirds of a pixel where a person fills a map of 46 × 46."""
 LEAST_WEIGHT: Final = 1e-6
 """Landmarks of less weight are not counted."""
 _LEAST_EXTENT: Final = 1e-6
@@ -177,8 +179,8 @@ class PoseLayer(nn.Module):
         extent, reach = (high - low).amax(-1), torch.maximum(low.abs(), high.abs()).amax(-1)
         valid = (counted.sum(-1) >= LEAST_JOINTS) & angle.isfinite()
         valid &= (extent > _LEAST_EXTENT * reach) & (extent > _LEAST_LENGTH) & (reach < 1 / _LEAST_LENGTH)
-        likeliest = self.mean[self.shares.argmax()]
-        instead = to_joints(rotated(likeliest, LEVEL_FROM_WORLD.to(likeliest)))[:, :2]
+        likeliest = self.mean[self.shares.argmax(0, keepdim=True)]
+        instead = to_joints(rotated(likeliest, LEVEL_FROM_WORLD.to(likeliest)))[..., :2]
         points = torch.where(counted[..., None], points, 0.0)
         points = torch.where(valid[:, None, None], points, instead)
         trust = torch.where(valid[:, None], torch.where(counted, trust, 0.0), 1.0)
@@ -325,7 +327,7 @@ class BeliefLayer(nn.Module):
         self,
         beliefs: Float[Tensor, "batch 17 height width"],
         pitch: float | Float[Tensor, " batch"] | None = None,
-        noise: float = NOISE,
+        noise: float = BELIEF_NOISE,
     ) -> Projected:
         """Return projected maps and the pose; landmarks in pixels of the maps, other arguments as in `PoseLayer`."""
         if self.locate == "hard":

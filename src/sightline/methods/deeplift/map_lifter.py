@@ -22,7 +22,7 @@ LEAST_LANDMARKS = 5
 """Landmarks that have to be seen of a person: fewer say less than scale, place and heading."""
 PITCH_STEP = math.radians(1.0)
 """Tilts of cameras are told apart by this where candidates are tried; what is refined takes the tilt as it is."""
-_NEAR_TIE = 0.02
+_NEAR_TIE = 0.05
 """Candidates that cost (nats) so little more than the best in single precision are compared in double."""
 _KEPT_TABLES = 8
 _APART = math.radians(30.0)
@@ -152,7 +152,8 @@ class MapLifter:
             candidates = self._candidates(int(bins[rows[0]]))
             table = self._table(weight[rows[0]], int(bins[rows[0]]), candidates)
             costs, _ = table.costs(centred_view(points[rows]).float())
-            costs = costs.double() - self._tilts(candidates, None if up is None else up[rows])
+            costs = self._decided(costs.double(), candidates, points[rows], weight[rows[0]])
+            costs = costs - self._tilts(candidates, None if up is None else up[rows])
             picked = _modes(costs, candidates, modes)
             values = (
                 candidates.component[picked],
@@ -181,6 +182,19 @@ class MapLifter:
         while len(self._tables) > _KEPT_TABLES:
             del self._tables[next(iter(self._tables))]
         return table
+
+    def _decided(
+        self, costs: Tensor, candidates: Candidates, points: Tensor, weight: Float[Tensor, " 17"]
+    ) -> Float[Tensor, "batch candidate"]:
+        """Costs in which those so near the least that single precision does not decide are worked out in double."""
+        near = costs <= costs.min(1, keepdim=True).values + _NEAR_TIE
+        row, candidate = torch.nonzero(near & (near.sum(1, keepdim=True) > 1), as_tuple=True)
+        if len(row):
+            spread = candidates.noise[candidates.level[candidate]].square()[:, None, None, None] * torch.eye(2).double()
+            turn = candidates.cam_from_body[candidates.rotation[candidate]]
+            facts = (points[row], spread.expand(-1, JOINTS, 2, 2), weight.expand(len(row), JOINTS))
+            costs[row, candidate] = solve(self.prior.mixture, candidates.component[candidate], turn, *facts).cost
+        return costs
 
     def _tilts(self, candidates: Candidates, up: Tensor | None) -> Tensor | float:
         """Log-density of the candidates' orientations, where there is a vertical to compare with and a choice."""
@@ -218,7 +232,9 @@ class MapLifter:
             moved = flattened(seen, found)
             found = asked(rotation)
         if config.refine:
-            rotation = turned_best(lambda turn: asked(turn).cost, rotation, self.prior.orientation, sweeps=config.sweeps)
+            rotation = turned_best(
+                lambda turn: asked(turn).cost, rotation, self.prior.orientation, sweeps=config.sweeps
+            )
             found = asked(rotation)
             if config.perspective_rounds:
                 moved = flattened(seen, found)

@@ -66,8 +66,8 @@ class FitConfig:
     """Poses that growing and the first passes of EM look at, drawn evenly; the last passes see all."""
     seed_sample: int = 2_000
     """Poses among which the components' seeds are chosen."""
-    crowding: float = 0.35
-    """A seed nearer to another than this share of the poses' median distance from the first shows the same mode."""
+    crowding: float = 0.25
+    """A seed nearer to another than this share of all poses' distance from the first (RMS) shows the same mode."""
     iterations: int = 60
     """Most passes of one loop."""
     tolerance: float = 1e-3
@@ -177,18 +177,16 @@ def updated(found: Moments, mixture: Mixture, basis: int) -> Mixture:
     return Mixture(gaussians, (found.weight / found.weight.sum()).clamp_min(1e-12))
 
 
-def spread_seeds(
-    shape: Float[Tensor, "pose 48"], count: int, crowding: float = 0.0
-) -> Float[Tensor, "seed 48"]:
+def spread_seeds(shape: Float[Tensor, "pose 48"], count: int, crowding: float = 0.0) -> Float[Tensor, "seed 48"]:
     """Choose poses that all others are near to, one after the other: S = argmin Σ_p min over s of |p − s|².
 
     The first lies in the dominant mode. Choosing ends early where a seed would lie nearer to another than the share
-    `crowding` of the median distance from the first one.
+    `crowding` of the root mean square distance of all poses from the first one.
     """
     apart = torch.cdist(shape, shape).square()
     first = int(apart.sum(1).argmin())
     chosen, nearest = [first], apart[first]
-    limit = crowding**2 * float(nearest.median())
+    limit = crowding**2 * float(nearest.mean())
     while len(chosen) < count:
         candidate = int(torch.minimum(apart, nearest).sum(1).argmin())
         if float(nearest[candidate]) <= limit:

@@ -68,9 +68,7 @@ class Solved(NamedTuple):
     cost: Float[Tensor, "*row"]
 
 
-def seen_from(
-    gaussians: Gaussians, cam_from_body: Float[Tensor, "*row 3 3"], component: Int[Tensor, "*row"]
-) -> Seen:
+def seen_from(gaussians: Gaussians, cam_from_body: Float[Tensor, "*row 3 3"], component: Int[Tensor, "*row"]) -> Seen:
     """Turn components into the camera's axes: one rotation and one component per row."""
     mean = rotated(gaussians.mean[component], cam_from_body)
     columns = gaussians.basis.mT[component]

@@ -58,9 +58,7 @@ def turned_best(
     return rotation
 
 
-def flattened(
-    points: Float[Tensor, "*row 17 2"], found: Solved
-) -> Float[Tensor, "*row 17 2"]:
+def flattened(points: Float[Tensor, "*row 17 2"], found: Solved) -> Float[Tensor, "*row 17 2"]:
     """Return what a camera without perspective would see of landmarks, by the depths that were found.
 
     A landmark at depth Z₀ + z is seen at (X + X₀) / (Z₀ + z); times 1 + z / Z₀ that is (X + X₀) / Z₀. In body sizes, Z₀

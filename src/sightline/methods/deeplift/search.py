@@ -1,12 +1,12 @@
 """The best of all candidates for landmarks whose weights differ from person to person.
 
 `tables` needs the same weights for all people. Here nothing is known of the weights beforehand, so candidates are
-looked at from coarse to fine, and hardly a tenth of them is worked out in full:
+looked at from coarse to fine, and a tenth of them is worked out in full:
 
 1. every fourth heading of each component with few, well chosen factors (`Rough`);
 2. the likeliest of these with the whole basis (`search_systems.Turned`);
 3. the headings between, next to the best of those;
-4. what is then within rounding of the best, in double precision (`_solved`): this decides, and gives the answer.
+4. what is then within rounding of the best, in double precision (`Search.solved`): this decides, and is the answer.
 
 The winner is that of the exhaustive search for more than 999 people of 1000; its pose, scale and cost are those of
 `projection.solve`.
@@ -17,14 +17,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from sightline.methods.deeplift.mixture import Mixture
-from sightline.methods.deeplift.projection import Solved, heading_rotations, scaled, told_by
-from sightline.methods.deeplift.search_systems import People, Turned, among_columns, columns_in_body, corners, places
-from sightline.methods.deeplift.shapes import CENTRED, JOINTS, ROWS, rotated
+from sightline.methods.deeplift.projection import heading_rotations
+from sightline.methods.deeplift.search_systems import (
+    Corner,
+    Landmarks,
+    Turned,
+    among_columns,
+    columns_in_body,
+    corners,
+    factored,
+    places,
+    prior_entries,
+    single,
+)
+from sightline.methods.deeplift.shapes import CENTRED, JOINTS
 
 STRIDE: Final = 4
 """Headings from one of the first stage to the next."""
@@ -41,6 +54,8 @@ ROUNDING: Final = 0.05
 CHUNK: Final = 160
 """People looked at together, so that their systems stay in the processor's cache."""
 _FITTING = 6
+_PICTURE = 2 * JOINTS
+_TO_ROWS = CENTRED.mT.numpy()
 
 
 class Found(NamedTuple):
@@ -66,65 +81,68 @@ class Rough:
     which may be depth.
     """
 
-    candidate: Int[Tensor, " rough"]
+    candidate: Int[ndarray, " rough"]
     """Which of all candidates these are."""
-    noise: Float[Tensor, "component 2 17 1"]
+    noise: Float[ndarray, "component 2 17 1"]
     """Variance of landmarks' x and y that the factors leave."""
     landmark_noise: float
-    from_trust: Float[Tensor, "component entry 34"]
-    prior: Float[Tensor, "entry 1"]
-    from_trusted: Float[Tensor, "component entry 34"]
-    shares: Float[Tensor, "component 1"]
-    index: Int[Tensor, "row row"]
+    shares: Float[ndarray, "component 1"]
+    """−2 ln of the components' shares."""
+    from_trust: Float[ndarray, "component entry 35"]
+    """From 1 and the trust in x and y of the landmarks to entries, one after the other of all headings."""
+    from_trusted: Float[ndarray, "component entry 35"]
+    """The same from the sum of squares and what is trusted."""
+    index: Int[ndarray, "row row"]
 
     @classmethod
     def build(cls, mixture: Mixture, cam_from_body: Float[Tensor, "rotation 3 3"], landmark_noise: float) -> Rough:
         """Work it out, in double precision."""
         headings = torch.arange(0, len(cam_from_body), STRIDE)
         seen = torch.einsum("rxa,ckaj->crkxj", cam_from_body[headings, :2], columns_in_body(mixture))
-        own = mixture.gaussians.noise.square()
-        factors, noise = _factors(seen[:, :, :-1].flatten(3), own, landmark_noise**2)
+        factors, noise = _factors(seen[:, :, :-1].flatten(3), mixture.gaussians.noise.square(), landmark_noise)
         columns = torch.cat([factors.unflatten(3, (2, JOINTS)), seen[:, :, -1:]], dim=2)
-        count = columns.shape[2]
         still = torch.eye(2, dtype=columns.dtype)[:, :, None].expand(*columns.shape[:2], 2, 2, JOINTS)
-        placed = (columns[:, :, :, None] * still[:, :, None]).transpose(2, 3).flatten(2, 3)
-        from_trust = torch.cat([among_columns(columns, columns), placed, still], dim=2)
-        among = count * (count + 1) // 2
-        prior = torch.zeros(from_trust.shape[2])
-        prior[:among] = torch.eye(count)[tuple(torch.triu_indices(count, count))]
-        prior[among - 1] = 0.0
+        placed = (columns[:, :, None] * still[:, :, :, None]).flatten(2, 3)
+        count = columns.shape[2]
+        prior = torch.zeros(count * (count + 1) // 2 + 2 * count + 2, dtype=columns.dtype)
+        prior[: count * (count + 1) // 2] = torch.from_numpy(prior_entries(count))
+        squares = torch.zeros(count + 4, dtype=columns.dtype)
+        squares[-2] = 1.0
+        none = torch.zeros_like(still)
         return cls(
-            candidate=(torch.arange(len(seen))[:, None] * len(cam_from_body) + headings).flatten(),
-            noise=noise.unflatten(1, (2, JOINTS)).float()[..., None],
+            candidate=(np.arange(len(seen))[:, None] * len(cam_from_body) + headings.numpy()).ravel(),
+            noise=single(noise.unflatten(1, (2, JOINTS))[..., None]),
             landmark_noise=landmark_noise**2,
-            from_trust=_entries_first(from_trust),
-            prior=prior.repeat_interleave(len(headings))[:, None],
-            from_trusted=_entries_first(torch.cat([columns, still], dim=2)),
-            shares=-2.0 * mixture.shares.log().float()[:, None],
+            shares=single(-2.0 * mixture.shares.log()[:, None]),
+            from_trust=_by_entry(prior, torch.cat([among_columns(columns, columns), placed, still], dim=2)),
+            from_trusted=_by_entry(squares, torch.cat([columns, still, none], dim=2)),
             index=places(count),
         )
 
-    def costs(self, people: People) -> Float[Tensor, "person candidate"]:
+    def costs(self, people: Landmarks) -> Float[ndarray, "person rough"]:
         """−ln p of components × headings."""
-        trust = people.weight / torch.add(people.weight * self.noise, self.landmark_noise)
-        trusted, squares, log = people.trusted(trust)
-        components, persons = squares.shape
+        components, persons = len(self.noise), len(people.told)
+        inputs = np.empty((2, components, 1 + _PICTURE, persons), np.float32)
+        trust, trusted = inputs[:, :, 1:].reshape(2, components, 2, JOINTS, persons)
+        np.divide(people.weight, people.weight * self.noise + self.landmark_noise, out=trust)
+        np.multiply(trust, people.view, out=trusted)
+        inputs[0, :, 0] = 1.0
+        inputs[1, :, 0] = (trusted * people.view).sum((1, 2))
+        first, second = self.from_trust.shape[1], self.from_trusted.shape[1]
+        entries = np.empty((components, first + second, persons), np.float32)
+        np.matmul(self.from_trust, inputs[0], out=entries[:, :first])
+        np.matmul(self.from_trusted, inputs[1], out=entries[:, first:])
         headings = len(self.candidate) // components
-        squares = torch.stack([squares, torch.zeros_like(squares)], dim=1)[:, :, None].expand(-1, -1, headings, -1)
-        parts = [
-            torch.baddbmm(self.prior, self.from_trust, trust.flatten(1, 2)).unflatten(1, (-1, headings)),
-            torch.bmm(self.from_trusted, trusted.flatten(1, 2)).unflatten(1, (-1, headings)),
-            squares,
-        ]
-        shape = (components, headings, persons)
-        constant = (self.shares - log)[:, None].expand(shape).flatten()
-        corner = corners([part.transpose(0, 1) for part in parts], self.index)
-        cost = corner.costs(constant, people.told.expand(shape).flatten())
-        return cost.view(-1, persons).mT
+        found = corners(entries.reshape(components, -1, headings * persons), self.index)
+        alpha, beta, gamma = (value.reshape(components, headings, persons) for value in found)
+        constant = self.shares - np.log(trust + people.unseen).sum((1, 2))
+        return Corner(alpha, beta, gamma + constant[:, None]).scaled(people.told)[1].reshape(-1, persons).T
 
 
-def _entries_first(table: Float[Tensor, "component heading entry axis 17"]) -> Float[Tensor, "component all 34"]:
-    return table.transpose(1, 2).flatten(3).flatten(1, 2).float().contiguous()
+def _by_entry(constant: Float[Tensor, " entry"], table: Float[Tensor, "component heading entry 2 17"]) -> ndarray:
+    """A table (component, entry · heading, 35) in single precision."""
+    first = constant.expand(*table.shape[:2], -1)[..., None]
+    return single(torch.cat([first, table.flatten(3)], dim=-1).transpose(1, 2).flatten(1, 2))
 
 
 def _factors(
@@ -136,32 +154,43 @@ def _factors(
     """
     covariance = basis.mT @ basis
     diagonal = covariance.diagonal(dim1=-2, dim2=-1)
-    noise = own[:, None].expand(-1, basis.shape[-1])
-    factors = basis
+    count = min(FACTORS, basis.shape[2])
+    factors, noise = basis, own[:, None].expand(-1, basis.shape[-1])
     for _ in range(_FITTING):
-        scale = (noise + landmark_noise).sqrt()[:, None]
-        inner = covariance + torch.diag_embed((own[:, None] - noise)[:, None].expand_as(diagonal))
-        values, vectors = torch.linalg.eigh(inner / (scale[..., :, None] * scale[..., None, :]))
-        count = min(FACTORS, basis.shape[2])
+        scale = (noise + landmark_noise**2).sqrt()[:, None]
+        shared = covariance + torch.diag_embed((own[:, None] - noise)[:, None].expand_as(diagonal))
+        values, vectors = torch.linalg.eigh(shared / (scale[..., :, None] * scale[..., None, :]))
         lengths = values[..., -count:].clamp_min(0.0).sqrt()
         factors = (vectors[..., -count:] * lengths[..., None, :]).mT * scale[..., None, :]
         noise = own[:, None] + (diagonal - factors.square().sum(2)).clamp_min(0.0).mean(1)
     return factors, noise
 
 
+class _Solved(NamedTuple):
+    """`projection.Solved` for chosen candidates, in double precision."""
+
+    shape: Float[ndarray, "row 48"]
+    inverse_scale: Float[ndarray, " row"]
+    cost: Float[ndarray, " row"]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Search:
     """All candidates, components × headings, for one noise of the landmarks and one pitch of the camera."""
 
-    mixture: Mixture
-    cam_from_body: Float[Tensor, "rotation 3 3"]
-    noise: float
-    """Standard deviation of landmarks of weight 1, body sizes."""
+    headings: int
     rough: Rough
     turned: Turned
-    columns: Float[Tensor, "candidate column 34"]
-    """Basis and mean of each candidate in the picture, double."""
-    near: Int[Tensor, "candidate neighbour"]
+    lines: Float[ndarray, "candidate line 50"]
+    """What place (x, y), basis and mean of a candidate add to the picture (x, y of the joints) and, in `CENTRED`
+    coordinates, to the depth. Double, as are the next three."""
+    own: Float[ndarray, "candidate 1"]
+    """Variance of the component's own noise."""
+    shares: Float[ndarray, " candidate"]
+    """−2 ln of the component's share."""
+    prior: Float[ndarray, "row row"]
+    """What the prior adds to a system: 1 for each coefficient of the basis."""
+    near: Int[ndarray, "candidate neighbour"]
     """The same component turned a little."""
 
     @classmethod
@@ -173,16 +202,24 @@ class Search:
             count: headings, evenly about the vertical.
             pitch: how far (rad) the camera looks up.
             noise: standard deviation of landmarks of weight 1, body sizes; its square over the weight is the variance.
+
+        Raises:
+            ValueError: without a heading or without noise.
         """
+        if count < 1 or not noise > 0:
+            raise ValueError(f"count, noise: expected at least one heading and some noise, got {count} and {noise}")
         cam_from_body = heading_rotations(count, pitch)
-        columns = torch.einsum("rxa,ckaj->crkxj", cam_from_body[:, :2], columns_in_body(mixture))
+        columns = torch.einsum("rxa,ckaj->crkxj", cam_from_body, columns_in_body(mixture)).flatten(0, 1)
+        still = torch.eye(3, dtype=columns.dtype)[:2, :, None].expand(len(columns), 2, 3, JOINTS)
+        lines = torch.cat([still, columns], dim=1)
         return cls(
-            mixture=mixture,
-            cam_from_body=cam_from_body,
-            noise=noise,
+            headings=count,
             rough=Rough.build(mixture, cam_from_body, noise),
             turned=Turned.build(mixture, count, pitch, noise),
-            columns=columns.flatten(3).flatten(0, 1).contiguous(),
+            lines=torch.cat([lines[:, :, :2].flatten(2), lines[:, :, 2] @ CENTRED.mT], dim=2).numpy(),
+            own=mixture.gaussians.noise.square().repeat_interleave(count)[:, None].numpy(),
+            shares=-2.0 * mixture.shares.log().repeat_interleave(count).numpy(),
+            prior=np.diag([0.0, 0.0, *[1.0] * mixture.gaussians.basis.shape[2], 0.0, 0.0]),
             near=_neighbours(len(mixture.shares), count),
         )
 
@@ -193,101 +230,108 @@ class Search:
             xy: landmarks in any unit about any place; finite also where the weight is 0.
             weight: 0 where a landmark is not seen.
         """
-        with torch.inference_mode():
-            chunks = [self._best(*both) for both in zip(xy.split(CHUNK), weight.split(CHUNK), strict=True)]
-        return Found(*(torch.cat(values) for values in zip(*chunks, strict=True)))
+        view, weights = xy.detach().cpu().double().numpy(), weight.detach().cpu().double().numpy()
+        starts = range(0, max(len(view), 1), CHUNK)
+        chunks = [self._best(view[start : start + CHUNK], weights[start : start + CHUNK]) for start in starts]
+        merged = chunks[0] if len(chunks) == 1 else (np.concatenate(values) for values in zip(*chunks, strict=True))
+        return Found(*(torch.from_numpy(values) for values in merged))
 
-    def _best(self, xy: Tensor, weight: Tensor) -> Found:
-        xy, weight, valid = self._answerable(xy.double(), weight.double())
-        cost = self.costs(_people(xy, weight))
-        person, candidate = (cost <= cost.amin(1, keepdim=True) + ROUNDING).nonzero(as_tuple=True)
-        exact = self._solved(candidate, xy[person], weight[person])
-        if len(person) > len(xy):
-            cost = cost.double().fill_(torch.inf).index_put_((person, candidate), exact.cost)
-            winner = cost.argmin(1)
-            row = (candidate == winner[person]).nonzero()[:, 0]
-            candidate, exact = candidate[row], type(exact)(*(value[row] for value in exact))
-        count = len(self.cam_from_body)
-        return Found(candidate // count, candidate % count, exact.cost, exact.inverse_scale, exact.shape, valid)
+    def _best(self, xy: Float[ndarray, "person 17 2"], weight: Float[ndarray, "person 17"]) -> tuple[ndarray, ...]:
+        view, size = _centred(xy, weight)
+        valid = size > 0
+        if not valid.all():  # these become the first candidate's mean
+            view = np.where(valid[:, None], view, self.lines[0, -1, :_PICTURE])
+            weight = np.where(valid[:, None], weight, 1.0)
+            size = np.where(valid, size, 1.0)
+        told = 2.0 * ((weight > 0).sum(1) - 1)
+        cost = self.costs(_landmarks(view, weight, told))
+        person, candidate = (cost <= cost.min(1, keepdims=True) + ROUNDING).nonzero()
+        found = self.solved(candidate, view[person], weight[person], told[person])
+        if len(person) > len(view):
+            exact = np.full(cost.shape, np.inf)
+            exact[person, candidate] = found.cost
+            rows = (candidate == exact.argmin(1)[person]).nonzero()[0]
+            candidate, found = candidate[rows], _Solved(*(value[rows] for value in found))
+        component, rotation = np.divmod(candidate, self.headings)
+        return component, rotation, found.cost + told * np.log(size), found.inverse_scale / size, found.shape, valid
 
-    def costs(self, people: People) -> Float[Tensor, "person candidate"]:
+    def costs(self, people: Landmarks) -> Float[ndarray, "person candidate"]:
         """−ln p of candidates that were worked out, in single precision; infinity for all others."""
-        count, persons = len(self.cam_from_body), len(people.told)
+        persons, candidates = len(people.told), len(self.lines)
         prepared = self.turned.prepared(people)
-        if len(self.columns) <= FEW:
-            everything = torch.arange(len(self.columns)).expand(persons, -1)
-            return self.turned.costs(prepared, people.told, everything)
+        if candidates <= FEW:
+            return self.turned.costs(prepared, np.broadcast_to(np.arange(candidates), (persons, candidates)))
+        rows = np.arange(persons)[:, None]
         start = self.rough.candidate[_least(self.rough.costs(people), KEPT)]
-        found = self.turned.costs(prepared, people.told, start)
-        near = self.near[start.gather(1, _least(found, WIDENED))].flatten(1)
-        cost = found.new_full((persons, len(self.columns)), torch.inf).scatter_(1, start, found)
-        return cost.scatter_(1, near, self.turned.costs(prepared, people.told, near))
+        found = self.turned.costs(prepared, start)
+        near = self.near[start[rows, _least(found, WIDENED)]].reshape(persons, -1)
+        cost = np.full((persons, candidates), np.inf, np.float32)
+        cost[rows, start] = found
+        cost[rows, near] = self.turned.costs(prepared, near)
+        return cost
 
-    def _answerable(self, xy: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Who has two landmarks apart from each other; all others become the first candidate's mean."""
-        place, size = _place_and_size(xy, weight)
-        valid = ((weight > 0).sum(1) > 1) & (size > 1e-12 * place.abs().amax((1, 2)))
-        if not bool(valid.all()):
-            middle = self.columns[0, -1].view(2, JOINTS).mT
-            xy = torch.where(valid[:, None, None], xy, middle)
-            weight = torch.where(valid[:, None], weight, 1.0)
-        return xy, weight, valid
-
-    def _solved(self, candidate: Int[Tensor, " row"], xy: Tensor, weight: Tensor) -> Solved:
-        """`projection.solve` for spread that is the same in x and y, in double precision."""
-        gaussians = self.mixture.gaussians
-        rotation, component = candidate % len(self.cam_from_body), candidate // len(self.cam_from_body)
-        own = gaussians.noise.square()[component, None]
-        trust = (weight / (weight * own + self.noise**2))[:, None]
-        total = trust.sum(-1, keepdim=True)
-        lines = torch.cat([self.columns[candidate], xy.mT.flatten(1)[:, None]], dim=1).unflatten(2, (2, JOINTS))
-        sums = (lines * trust[:, None]).sum(-1, keepdim=True)
-        lines = lines - sums / total[:, None]
-        roots = (lines * trust.sqrt()[:, None]).flatten(2)
-        matrix = torch.bmm(roots, roots.mT)
-        diagonal = matrix.diagonal(dim1=1, dim2=2)
-        corner = matrix[:, -2:, -2:].clone()
-        diagonal[:, :-2] += 1.0
-        diagonal[:, -2:] *= 2.0
-        factor = torch.linalg.cholesky_ex(matrix)[0]
-        border = factor[:, -2:, :-2]
-        corner.baddbmm_(border, border.mT, alpha=-1.0)
-        seen = weight > 0
-        log_det = 2 * (factor.diagonal(dim1=1, dim2=2)[:, :-2].log().sum(1) + total[:, 0, 0].log())
-        log_det = log_det - 2 * (trust[:, 0] + ~seen).log().sum(1) - 2 * self.mixture.shares.log()[component]
-        told = 2.0 * (seen.sum(1) - 1)
-        best = scaled(corner[:, 1, 1], corner[:, 0, 1], corner[:, 0, 0] + log_det, told)
-        scale = best.inverse_scale[:, None]
-        right = (scale * border[:, 1] - border[:, 0])[..., None]
-        coefficients = torch.linalg.solve_triangular(factor[:, :-2, :-2].mT, right, upper=True)
-        rest = scale[..., None] * lines[:, -1] - lines[:, -2]
-        rest = rest - (lines[:, :-2] * coefficients[..., None]).sum(1)
-        body = gaussians.mean[component] + torch.bmm(gaussians.basis[component], coefficients)[..., 0]
-        shape = rotated(body, self.cam_from_body[rotation])
-        shape[:, : 2 * ROWS] += ((own[..., None] * rest * trust) @ CENTRED.mT).flatten(1)
-        return Solved(shape, *best)
+    def solved(
+        self,
+        candidate: Int[ndarray, " row"],
+        view: Float[ndarray, "row 34"],
+        weight: Float[ndarray, "row 17"],
+        told: Float[ndarray, " row"],
+    ) -> _Solved:
+        """`projection.solve` where the noise is the same in x and y; landmarks are x of all, then y of all."""
+        lines, own = self.lines[candidate], self.own[candidate]
+        trust = weight / (weight * own + self.turned.landmark_noise)
+        log_trust = np.log(trust + (weight == 0)).sum(1)
+        trust = np.concatenate([trust, trust], axis=1)
+        roots = np.concatenate([lines[..., :_PICTURE], view[:, None]], axis=1) * np.sqrt(trust)[:, None]
+        factor, (alpha, beta, gamma) = factored(roots @ roots.swapaxes(1, 2) + self.prior)
+        inverse_scale, cost = Corner(alpha, beta, gamma + self.shares[candidate] - 2.0 * log_trust).scaled(told)
+        scale = inverse_scale[:, None]
+        right = scale * factor[:, :-2, -1] - factor[:, :-2, -2]
+        unknowns = _solved_upper(factor[:, :-2, :-2], right)
+        body = lines[:, -1] + (unknowns[:, None] @ lines[:, :-1])[:, 0]
+        picture = body[:, :_PICTURE]
+        picture = picture + own * trust * (scale * view - picture)
+        across = picture.reshape(-1, 2, JOINTS) @ _TO_ROWS
+        return _Solved(np.concatenate([across.reshape(len(own), -1), body[:, _PICTURE:]], axis=1), inverse_scale, cost)
 
 
-def _neighbours(components: int, count: int) -> Int[Tensor, "candidate neighbour"]:
+def _solved_upper(matrix: Float[ndarray, "row side side"], right: Float[ndarray, "row side"]) -> ndarray:
+    solution = torch.linalg.solve_triangular(torch.from_numpy(matrix), torch.from_numpy(right)[..., None], upper=True)
+    return solution[..., 0].numpy()
+
+
+def _neighbours(components: int, count: int) -> Int[ndarray, "candidate neighbour"]:
     """Headings nearer to one of the first stage than to its neighbours."""
     reach = STRIDE // 2
-    steps = torch.tensor([step for step in range(-reach, reach + 1) if step])
-    headings = (torch.arange(count)[:, None] + steps) % count
-    return (torch.arange(components)[:, None, None] * count + headings).flatten(0, 1)
+    steps = np.array([step for step in range(-reach, reach + 1) if step])
+    headings = (np.arange(count)[:, None] + steps) % count
+    return (np.arange(components)[:, None, None] * count + headings).reshape(components * count, -1)
 
 
-def _least(cost: Float[Tensor, "person candidate"], count: int) -> Int[Tensor, "person chosen"]:
-    return cost.topk(min(count, cost.shape[1]), 1, largest=False, sorted=False).indices
+def _least(cost: Float[ndarray, "person candidate"], count: int) -> Int[ndarray, "person chosen"]:
+    """Which are the lowest, in any order."""
+    count = min(count, cost.shape[1])
+    return np.argpartition(cost, count - 1, axis=1)[:, :count]
 
 
-def _place_and_size(xy: Tensor, weight: Tensor) -> tuple[Float[Tensor, "person 1 2"], Float[Tensor, " person"]]:
-    share = (weight / weight.sum(1, keepdim=True).clamp_min(1e-30))[..., None]
-    place = (share * xy).sum(1, keepdim=True)
-    return place, (share * (xy - place).square()).sum((1, 2)).sqrt()
+def _centred(
+    xy: Float[ndarray, "person 17 2"], weight: Float[ndarray, "person 17"]
+) -> tuple[Float[ndarray, "person 34"], Float[ndarray, " person"]]:
+    """Landmarks (x of all, y of all) about their weighted mean, of weighted variance 1, and what they were divided by.
+
+    That is 0 for people without two landmarks that are apart; their landmarks are then of no use.
+    """
+    share = (weight / np.maximum(weight.sum(1, keepdims=True), 1e-30))[:, None]
+    place = share @ xy
+    view = (xy - place).swapaxes(1, 2)
+    size = np.sqrt((share * view * view).sum((1, 2)))
+    size = np.where(size > 1e-12 * np.abs(place).max((1, 2)), size, 0.0)
+    return view.reshape(-1, _PICTURE) / np.where(size > 0, size, 1.0)[:, None], size
 
 
-def _people(xy: Float[Tensor, "person 17 2"], weight: Float[Tensor, "person 17"]) -> People:
-    """Landmarks as the first stages want them."""
-    place, size = _place_and_size(xy, weight)
-    view = ((xy - place) / size[:, None, None]).permute(2, 1, 0)
-    return People(weight.mT.float().contiguous(), view.float().contiguous(), told_by(weight, 2).float())
+def _landmarks(
+    view: Float[ndarray, "person 34"], weight: Float[ndarray, "person 17"], told: Float[ndarray, " person"]
+) -> Landmarks:
+    """As the first stages want them."""
+    weights, views = weight.T.astype(np.float32, order="C"), view.T.astype(np.float32, order="C")
+    return Landmarks(weights, (weights == 0).astype(np.float32), views.reshape(2, JOINTS, -1), told.astype(np.float32))

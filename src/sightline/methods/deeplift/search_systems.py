@@ -10,115 +10,134 @@ taking the unknowns out of it leaves in the corner
 All entries of such a matrix are linear in ω or in ω y. And a body that turns about the vertical has coordinates in the
 picture that are linear in (1, cos θ, sin θ): one matrix product with ω gives the entries of a component as functions of
 θ, and those of a candidate are five such functions (three, where the camera is level) times numbers known before.
+
+Work is in NumPy, whose calls cost a third of torch's; for one person, calls are what takes the time. Torch has the
+better kernels for what is left then.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy import ndarray
 from torch import Tensor
 
 from sightline.methods.deeplift.mixture import Mixture
 from sightline.methods.deeplift.projection import heading_rotations
 from sightline.methods.deeplift.shapes import CENTRED, JOINTS, ROWS
 
-MANY = 512
+MANY: Final = 512
 """Systems from which on one step in all of them at a time is faster than LAPACK, which takes them one by one."""
 _PLACE = 2
 _LEAST_ALPHA = 1e-6
 """Rounding must not take the last of α from landmarks that a candidate explains to all digits."""
 
 
-class People(NamedTuple):
-    """Landmarks as the search wants them; people are in the last place."""
+class Landmarks(NamedTuple):
+    """Landmarks of many people in single precision; people are in the last place."""
 
-    weight: Float[Tensor, "17 person"]
-    view: Float[Tensor, "2 17 person"]
+    weight: Float[ndarray, "17 person"]
+    unseen: Float[ndarray, "17 person"]
+    """1 where the weight is 0."""
+    view: Float[ndarray, "2 17 person"]
     """x and y about their weighted mean, of weighted variance 1."""
-    told: Float[Tensor, " person"]
+    told: Float[ndarray, " person"]
     """How many numbers the landmarks tell beyond their place."""
-
-    def trusted(self, trust: Float[Tensor, "component axis 17 person"]) -> tuple[Tensor, Tensor, Tensor]:
-        """ω y, Σ ω y² and Σ ln ω per component; trust may be the same for both axes."""
-        trusted = trust * self.view
-        squares = (trusted * self.view).flatten(1, 2).sum(1)
-        log = (trust + (self.weight == 0)).log_().sum((1, 2))
-        return trusted, squares, log
 
 
 class Corner(NamedTuple):
     """What is left of systems without their unknowns."""
 
-    alpha: Float[Tensor, " system"]
-    beta: Float[Tensor, " system"]
-    gamma: Float[Tensor, " system"]
+    alpha: Float[ndarray, "*system"]
+    beta: Float[ndarray, "*system"]
+    gamma: Float[ndarray, "*system"]
     """With the log-determinant of what was taken out."""
 
-    def costs(self, constant: Float[Tensor, " system"], told: Float[Tensor, " system"]) -> Float[Tensor, " system"]:
-        """−ln p at the likeliest scale, as `projection.scaled` has it; `constant` is added to γ."""
-        root = torch.addcmul(self.beta.square(), self.alpha, told, value=4.0).sqrt_()
-        inverse_scale = root.add_(self.beta).div_(self.alpha).mul_(0.5)
-        rest = torch.addcmul(self.gamma + constant, inverse_scale, self.beta, value=-1.0).add_(told).mul_(0.5)
-        return rest.addcmul_(inverse_scale.log_(), told, value=-1.0)
+    def scaled(self, told: Float[ndarray, "*#system"]) -> tuple[ndarray, ndarray]:
+        """Return the likeliest inverse scale and −ln p there, as `projection.scaled` does."""
+        alpha, beta, gamma = self
+        inverse_scale = (beta + np.sqrt(beta * beta + (4.0 * told) * alpha)) / (2.0 * alpha)
+        return inverse_scale, 0.5 * (told - inverse_scale * beta + gamma) - told * np.log(inverse_scale)
 
 
-def corners(parts: list[Float[Tensor, "entry *system"]], index: Int[Tensor, "row row"]) -> Corner:
+def corners(entries: Float[ndarray, "*batch entry system"], index: Int[ndarray, "row row"]) -> Corner:
     """Take the unknowns out of bordered matrices, by whichever way is faster for so many.
 
     Args:
-        parts: entries of the matrices, one part after the other.
+        entries: of the matrices.
         index: which entry stands where; the last row is y, the one before is the mean.
     """
-    entries = torch.cat(parts).flatten(1)
-    square = (len(index), len(index))
-    if entries.shape[1] < MANY:
-        return corners_one_by_one(entries.mT.index_select(1, index.flatten()).unflatten(1, square))
-    return corners_together(entries.index_select(0, index.flatten()).unflatten(0, square))
+    shape, square = (*entries.shape[:-2], entries.shape[-1]), index.shape
+    if math.prod(shape) < MANY:
+        matrices = entries.swapaxes(-1, -2).take(index.ravel(), axis=-1)
+        return Corner(*(value.reshape(shape) for value in corners_one_by_one(matrices.reshape(-1, *square))))
+    matrices = entries.take(index.ravel(), axis=-2)
+    return corners_together(matrices.reshape(*shape[:-1], *square, shape[-1]))
 
 
-def corners_together(matrix: Float[Tensor, "row row system"]) -> Corner:
+def corners_together(matrices: Float[ndarray, "*batch row row system"]) -> Corner:
     """Eliminate one unknown after the other in all systems together, in place."""
+    matrix = torch.from_numpy(matrices).movedim((-3, -2), (0, 1))
     unknowns = len(matrix) - 2
     for pivot in range(unknowns):
         row = matrix[pivot, pivot + 1 :]
         matrix[pivot + 1 :, pivot + 1 :].addcmul_((row / matrix[pivot, pivot])[:, None], row, value=-1.0)
-    log_det = matrix.diagonal()[:, :unknowns].log().sum(1)
-    return Corner(matrix[-1, -1].clamp_min(_LEAST_ALPHA), matrix[-2, -1], matrix[-2, -2] + log_det)
+    log_det = matrix[:-2, :-2].diagonal().log().sum(-1)
+    alpha, beta, gamma = matrix[-1, -1].clamp_min(_LEAST_ALPHA), matrix[-2, -1], matrix[-2, -2] + log_det
+    return Corner(alpha.numpy(), beta.numpy(), gamma.numpy())
 
 
-def corners_one_by_one(matrix: Float[Tensor, "system row row"]) -> Corner:
-    """The same from Cholesky factors."""
-    lifted = matrix.clone()
-    lifted.diagonal(dim1=1, dim2=2)[:, -2:].mul_(2.0)  # so that rounding leaves the corner positive definite
-    factor = torch.linalg.cholesky_ex(lifted)[0]
-    border = factor[:, -2:, :-2]
-    corner = torch.baddbmm(matrix[:, -2:, -2:], border, border.mT, alpha=-1.0)
-    log_det = factor.diagonal(dim1=1, dim2=2)[:, :-2].log().sum(1)
-    gamma = torch.add(corner[:, 0, 0], log_det, alpha=2.0)
-    return Corner(corner[:, 1, 1].clamp_min(_LEAST_ALPHA), corner[:, 0, 1], gamma)
+def corners_one_by_one(matrices: Float[ndarray, "system row row"]) -> Corner:
+    """The same by Cholesky factors."""
+    return factored(matrices)[1]
 
 
-def places(columns: int) -> Int[Tensor, "row row"]:
+def factored(matrices: Float[ndarray, "system row row"]) -> tuple[Float[ndarray, "system row row"], Corner]:
+    """Return Cholesky factors U with Uᵀ U the matrix, right but for their own corner, and what they leave of the corner."""
+    corner = matrices[:, -2:, -2:].copy()
+    _diagonals(matrices)[:, -2:] *= 2.0  # so that rounding leaves the corner positive definite
+    factor = torch.linalg.cholesky_ex(torch.from_numpy(matrices))[0].mT.contiguous().numpy()
+    border = factor[:, :-2, -2:]
+    corner -= border.swapaxes(1, 2) @ border
+    log_det = np.log(_diagonals(factor)[:, :-2]).sum(1)
+    alpha = np.maximum(corner[:, 1, 1], _LEAST_ALPHA)
+    return factor, Corner(alpha, corner[:, 0, 1], corner[:, 0, 0] + 2.0 * log_det)
+
+
+def _diagonals(matrices: Float[ndarray, "system row row"]) -> Float[ndarray, "system row"]:
+    """As a view."""
+    return matrices.reshape(len(matrices), -1)[:, :: matrices.shape[1] + 1]
+
+
+def places(columns: int) -> Int[ndarray, "row row"]:
     """Which entry stands where in a bordered matrix with rows x, y, the columns (basis and mean) and landmarks.
 
     The order of entries: among columns, packed; columns with x, with y; trust of x, of y (all linear in the trust);
-    columns with landmarks; sums of the landmarks' x, y (linear in what is trusted); sum of squares; zero.
+    columns with landmarks; sums of the landmarks' x, y; sum of their squares (linear in what is trusted); zero.
     """
     among = columns * (columns + 1) // 2
     trust_x, with_view = among + 2 * columns, among + 2 * columns + 2
     sum_x = with_view + columns
-    index = torch.full((columns + 3, columns + 3), sum_x + 3)
-    first, second = torch.triu_indices(columns, columns)
-    index[_PLACE + first, _PLACE + second] = torch.arange(among)
-    index[0, _PLACE:-1] = torch.arange(among, among + columns)
-    index[1, _PLACE:-1] = torch.arange(among + columns, trust_x)
-    index[_PLACE:-1, -1] = torch.arange(with_view, sum_x)
+    index = np.full((columns + 3, columns + 3), sum_x + 3)
+    first, second = np.triu_indices(columns)
+    index[_PLACE + first, _PLACE + second] = np.arange(among)
+    index[0, _PLACE:-1] = np.arange(among, among + columns)
+    index[1, _PLACE:-1] = np.arange(among + columns, trust_x)
+    index[_PLACE:-1, -1] = np.arange(with_view, sum_x)
     index[0, 0], index[1, 1] = trust_x, trust_x + 1
     index[0, -1], index[1, -1], index[-1, -1] = sum_x, sum_x + 1, sum_x + 2
-    return torch.where(torch.ones_like(index).triu() > 0, index, index.mT)
+    return np.where(np.tri(len(index)).T > 0, index, index.T)
+
+
+def prior_entries(columns: int) -> Float[ndarray, " entry"]:
+    """What the prior adds to the entries among columns: 1 for each coefficient of the basis."""
+    first, second = np.triu_indices(columns)
+    return ((first == second) & (first < columns - 1)).astype(float)
 
 
 def among_columns(
@@ -136,25 +155,37 @@ def columns_in_body(mixture: Mixture) -> Float[Tensor, "component column 3 17"]:
     return torch.cat([basis.mT, mean[:, None]], dim=1).unflatten(-1, (3, ROWS)) @ CENTRED
 
 
+def single(values: Tensor) -> Float[ndarray, "..."]:
+    """In single precision."""
+    return np.ascontiguousarray(values.numpy(), dtype=np.float32)
+
+
+class Prepared(NamedTuple):
+    """People's entries as functions of θ, those of all components side by side."""
+
+    among: Float[ndarray, "person function entry"]
+    other: Float[ndarray, "person function entry"]
+    told: Float[ndarray, "person 1"]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Turned:
     """Systems of any candidate of a mixture, for one noise of all landmarks and one pitch of the camera."""
 
-    noise: Float[Tensor, "component 1 1 1"]
+    noise: Float[ndarray, "component 1 1"]
     """Variance of each component's own noise."""
     landmark_noise: float
     """Variance of the landmarks."""
-    among: Float[Tensor, "component 17 entry"]
-    """From trust to entries among columns, one set per function of θ."""
-    among_prior: Float[Tensor, " entry"]
-    border: Float[Tensor, "component 53 entry"]
-    """From trust, trusted x and y, their squares and a constant to all other entries and that constant."""
-    shares: Float[Tensor, "component 1"]
+    shares: Float[ndarray, "component 1"]
     """−2 ln of the components' shares."""
-    among_functions: Float[Tensor, "candidate function"]
+    among: Float[ndarray, "component 18 entry"]
+    """From 1 and trust to entries among columns, one set per function of θ."""
+    other: Float[ndarray, "component 53 entry"]
+    """From trust, trusted x and y, their squares and a constant to all other entries and that constant."""
+    among_functions: Float[ndarray, "candidate function"]
     """For each candidate the functions' values, 0 for other components'."""
-    border_functions: Float[Tensor, "candidate function"]
-    index: Int[Tensor, "row row"]
+    other_functions: Float[ndarray, "candidate function"]
+    index: Int[ndarray, "row row"]
 
     @classmethod
     def build(cls, mixture: Mixture, count: int, pitch: float, landmark_noise: float) -> Turned:
@@ -164,47 +195,56 @@ class Turned:
         angles = torch.arange(count, dtype=torch.float64) * (2 * torch.pi / count)
         values = torch.stack([torch.ones_like(angles), angles.cos(), angles.sin()], dim=1)
         among, among_values = _products(functions, values)
-        prior = torch.eye(columns)[tuple(torch.triu_indices(columns, columns))]
-        prior[-1] = 0.0
-        none = prior.new_zeros(among.shape[1] - 1, len(prior))
+        prior = among.new_zeros(among.shape[:3])
+        prior[:, 0] = torch.from_numpy(prior_entries(columns))
+        each = torch.eye(components, dtype=values.dtype)
         return cls(
-            noise=mixture.gaussians.noise.square().float()[:, None, None, None],
+            noise=single(mixture.gaussians.noise.square()[:, None, None]),
             landmark_noise=landmark_noise**2,
-            among=among.flatten(1, 2).mT.float().contiguous(),
-            among_prior=torch.cat([prior[None], none]).flatten(),
-            border=_border(functions).float(),
-            shares=-2.0 * mixture.shares.log().float()[:, None],
-            among_functions=_of_component(among_values, components).float(),
-            border_functions=_of_component(values, components).float(),
+            shares=single(-2.0 * mixture.shares.log()[:, None]),
+            among=single(torch.cat([prior[..., None], among], dim=-1).flatten(1, 2).mT),
+            other=single(_other(functions)),
+            among_functions=single(torch.kron(each, among_values)),
+            other_functions=single(torch.kron(each, values)),
             index=places(columns),
         )
 
-    def prepared(self, people: People) -> tuple[Float[Tensor, "person function entry"], Tensor]:
-        """Return people's entries as functions of θ, of all components: among columns, and all others."""
-        trust = people.weight / torch.add(people.weight * self.noise, self.landmark_noise)
-        trusted, squares, log = people.trusted(trust)
-        constant = torch.sub(self.shares, log, alpha=2.0)
-        inputs = torch.cat([trust[:, 0], trusted.flatten(1, 2), squares[:, None], constant[:, None]], dim=1)
-        persons, components = len(people.told), len(self.noise)
-        among = trust.new_empty(persons, components, self.among.shape[2])
-        border = trust.new_empty(persons, components, self.border.shape[2])
-        for row in range(components):
-            torch.addmm(self.among_prior, inputs[row, :JOINTS].mT, self.among[row], out=among[:, row])
-            torch.mm(inputs[row].mT, self.border[row], out=border[:, row])
-        return (
-            among.view(persons, self.among_functions.shape[1], -1),
-            border.view(persons, self.border_functions.shape[1], -1),
+    def prepared(self, people: Landmarks) -> Prepared:
+        """Work out what the landmarks have to do with it, before it is asked about candidates."""
+        components, persons = len(self.noise), len(people.told)
+        inputs = np.empty((components, 3 * JOINTS + 3, persons), np.float32)
+        trust, x, y = (inputs[:, start : start + JOINTS] for start in (1, JOINTS + 1, 2 * JOINTS + 1))
+        np.divide(people.weight, people.weight * self.noise + self.landmark_noise, out=trust)
+        inputs[:, 0] = 1.0
+        np.multiply(trust, people.view[0], out=x)
+        np.multiply(trust, people.view[1], out=y)
+        inputs[:, -2] = (x * people.view[0] + y * people.view[1]).sum(1)
+        inputs[:, -1] = self.shares - 2.0 * np.log(trust + people.unseen).sum(1)
+        rows = inputs.swapaxes(1, 2)
+        among = np.empty((persons, components, self.among.shape[2]), np.float32)
+        other = np.empty((persons, components, self.other.shape[2]), np.float32)
+        np.matmul(rows[..., : JOINTS + 1], self.among, out=among.swapaxes(0, 1))
+        np.matmul(rows[..., 1:], self.other, out=other.swapaxes(0, 1))
+        return Prepared(
+            among.reshape(persons, self.among_functions.shape[1], -1),
+            other.reshape(persons, self.other_functions.shape[1], -1),
+            people.told[:, None],
         )
 
     def costs(
-        self, prepared: tuple[Tensor, Tensor], told: Float[Tensor, " person"], candidate: Int[Tensor, "person chosen"]
-    ) -> Float[Tensor, "person chosen"]:
+        self, prepared: Prepared, candidate: Int[ndarray, "person chosen"]
+    ) -> Float[ndarray, "person chosen"]:
         """−ln p of each person's chosen candidates."""
-        among = torch.bmm(prepared[0].mT, self.among_functions[candidate].mT)
-        border = torch.bmm(prepared[1].mT, self.border_functions[candidate].mT)
-        parts = [among.transpose(0, 1), border[:, :-1].transpose(0, 1)]
-        told = told[:, None].expand_as(candidate).flatten()
-        return corners(parts, self.index).costs(border[:, -1].flatten(), told).view_as(candidate)
+        count = prepared.among.shape[2]
+        entries = np.empty((count + prepared.other.shape[2], *candidate.shape), np.float32)
+        by_person = entries.swapaxes(0, 1)
+        functions = self.among_functions[candidate].swapaxes(1, 2)
+        np.matmul(prepared.among.swapaxes(1, 2), functions, out=by_person[:, :count])
+        functions = self.other_functions[candidate].swapaxes(1, 2)
+        np.matmul(prepared.other.swapaxes(1, 2), functions, out=by_person[:, count:])
+        found = corners(entries.reshape(len(entries), -1), self.index)
+        alpha, beta, gamma = (value.reshape(candidate.shape) for value in found)
+        return Corner(alpha, beta, gamma + entries[-1]).scaled(prepared.told)[1]
 
 
 def _functions(mixture: Mixture, pitch: float) -> Float[Tensor, "component 3 column 2 17"]:
@@ -231,8 +271,8 @@ def _products(functions: Tensor, values: Float[Tensor, "heading 3"]) -> tuple[Te
     return entries[:, used], (values[:, first] * values[:, second])[:, :-1][:, used]
 
 
-def _border(functions: Float[Tensor, "component 3 column 2 17"]) -> Float[Tensor, "component 53 entry"]:
-    """The table behind `Turned.border`; entries in the order of `places`, the constant last, for each function."""
+def _other(functions: Float[Tensor, "component 3 column 2 17"]) -> Float[Tensor, "component 53 entry"]:
+    """The table behind `Turned.other`; entries in the order of `places`, the constant last, for each function."""
     components, _, columns = functions.shape[:3]
     table = functions.new_zeros(components, 3 * JOINTS + 2, 3, 3 * columns + 7)
     trust, x, y = table[:, :JOINTS], table[:, JOINTS : 2 * JOINTS], table[:, 2 * JOINTS : -2]
@@ -245,7 +285,3 @@ def _border(functions: Float[Tensor, "component 3 column 2 17"]) -> Float[Tensor
     table[:, -2, 0, view.stop + 2] = 1.0
     table[:, -1, 0, -1] = 1.0
     return table.flatten(2)
-
-
-def _of_component(values: Float[Tensor, "heading function"], components: int) -> Float[Tensor, "candidate all"]:
-    return torch.kron(torch.eye(components, dtype=values.dtype), values)
