@@ -157,7 +157,7 @@ def test_depth_is_the_canonical_one_times_the_focal(lifter: Lifter) -> None:
 def test_a_height_scales_pose_and_place_alike(by_stature: Lifter) -> None:
     small, tall = (by_stature.lift(seen(PINHOLE), PINHOLE, height_m=height) for height in (1.2, 2.4))
     assert_allclose(joints_of(tall), 2 * joints_of(small), rtol=1e-6)
-    mean = by_stature.network.config.mean_stature_m
+    mean = by_stature.mean_stature_m
     unknown = by_stature.lift(seen(PINHOLE), PINHOLE)
     assert_allclose(joints_of(unknown), joints_of(small) * mean / 1.2, rtol=1e-6)
     assert (unknown.poses.scale.body, tall.poses.scale.body) == ("learned", "given_height")
@@ -201,14 +201,33 @@ def without_joints(row: int, *joints: str) -> dict[str, Any]:
 
 
 def test_a_person_who_lacks_a_joint_is_named_and_the_others_lifted(lifter: Lifter) -> None:
-    keypoints = seen(PINHOLE, row0=without_joints(0, "LWrist", "Head"), row2=without_joints(2, *H36M.joints))
+    keypoints = seen(PINHOLE, row0=without_joints(0, *H36M.joints[4:]), row2=without_joints(2, *H36M.joints))
     result = lifter.lift(keypoints, PINHOLE)
     assert [(person.frame, person.id) for person in result.skipped] == [(2, 7), (9, None)]
-    assert result.skipped[0].reason.startswith("missing Head, LWrist ")
+    assert result.skipped[0].reason.startswith("missing LHip, LKnee, ")
     assert result.skipped[1].reason == "no joint was seen"
-    assert result.skipped_in_words().startswith("2 of 3 people could not be lifted: 1 × missing Head, LWrist")
+    assert result.skipped_in_words().startswith("2 of 3 people could not be lifted: 1 × missing LHip, LKnee")
     assert_allclose(joints_of(result), joints_of(lifter.lift(seen(PINHOLE), PINHOLE))[1:2], atol=1e-5)
     assert [len(frame.people) for frame in result.poses.frames] == [1, 0, 0]
+
+
+def test_joints_that_nobody_saw_are_filled_in_and_told(lifter: Lifter) -> None:
+    """The prior says where they would be; the answer is near that to all joints, and keeps them as not seen."""
+    whole = joints_of(lifter.lift(seen(PINHOLE), PINHOLE))
+    result = lifter.lift(seen(PINHOLE, row0=without_joints(0, "LWrist", "Head")), PINHOLE)
+    assert not result.skipped
+    assert set(result.approximated) == {"LWrist", "Head"}
+    assert result.approximated["Head"].startswith("where missing (1 of 3), as the prior deeplift-mocap has it")
+    person = next(result.poses.people())[1]
+    assert np.isnan(person.keypoints_px[H36M.index("Head")]).all()
+    assert_allclose(joints_of(result)[1:], whole[1:], atol=1e-5)
+    assert np.linalg.norm(joints_of(result)[0] - whole[0], axis=-1).mean() < 0.35
+    assert not lifter.lift(seen(PINHOLE), PINHOLE).approximated
+
+
+def test_every_pose_is_told_how_plausible_it_is(lifter: Lifter) -> None:
+    told = [person.plausibility for _, person in lifter.lift(seen(PINHOLE), PINHOLE).poses.people()]
+    assert all(value is not None and 0.0 <= value <= 1.0 for value in told)
 
 
 def test_points_that_the_lens_cannot_place_are_told(lifter: Lifter) -> None:
@@ -295,11 +314,11 @@ def test_lift_takes_paths_or_values(tiny_lifters: Path, tmp_path: Path) -> None:
 
 def test_lift_warns_of_some_and_fails_for_all(tiny_lifters: Path) -> None:
     weights = tiny_lifters / "metre.json"
-    with pytest.warns(UserWarning, match="1 of 3 people could not be lifted: 1 × missing RKnee"):
-        poses = lift(seen(PINHOLE, row0=without_joints(0, "RKnee")), PINHOLE, weights=weights)
+    with pytest.warns(UserWarning, match="1 of 3 people could not be lifted: 1 × missing LHip, LKnee"):
+        poses = lift(seen(PINHOLE, row0=without_joints(0, *H36M.joints[4:])), PINHOLE, weights=weights)
     assert len(joints_of(poses)) == 2
-    nobody = {f"row{row}": without_joints(row, "RKnee") for row in range(3)}
-    with pytest.raises(InputError, match="3 of 3 people could not be lifted: 3 × missing RKnee"):
+    nobody = {f"row{row}": without_joints(row, *H36M.joints[4:]) for row in range(3)}
+    with pytest.raises(InputError, match="3 of 3 people could not be lifted: 3 × missing LHip, LKnee"):
         lift(seen(PINHOLE, **nobody), PINHOLE, weights=weights)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,6 +13,9 @@ from sightline.formats.weights import write_weights
 from sightline.methods.abspose.decode import points_from_keypoints, truth_for
 from sightline.methods.abspose.loss import abspose_loss
 from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
+from sightline.methods.deeplift.fit import fit_prior
+from sightline.methods.deeplift.mixture import FitConfig
+from sightline.methods.deeplift.weights import ANY_PRIOR, DEFAULT_PRIOR, prior_config, prior_tensors
 from sightline.training.config import config_to_json
 
 KINDS = {
@@ -20,8 +24,31 @@ KINDS = {
 }
 
 
+def write_tiny_priors(folder: Path) -> None:
+    """Fit priors of the names that commands and lifters ask for."""
+    joints = procedural_poses(300, step_generator(0, 0))
+    for name, orientation in ((DEFAULT_PRIOR, "upright"), (ANY_PRIOR, "any")):
+        fit = FitConfig(components=1, basis=10, orientation=orientation, iterations=6)
+        prior, _ = fit_prior(joints, procedural_poses(100, step_generator(0, 1)), fit)
+        write_weights(
+            prior_tensors(prior),
+            folder,
+            name=name,
+            method="deeplift",
+            licence="CC0",
+            trained_on="procedural poses",
+            recipe={},
+            model=asdict(prior_config(prior)),
+            expected={},
+            command="tests/tiny_lifters.py",
+            date="2026-01-01",
+            version="0",
+        )
+
+
 def write_tiny_lifters(folder: Path) -> None:
-    """Train a lifter of each kind and write it as NAME.safetensors with its passport."""
+    """Train a lifter of each kind and write it as NAME.safetensors with its passport; and priors."""
+    write_tiny_priors(folder)
     with torch.random.fork_rng(devices=[]):
         for name, config in KINDS.items():
             torch.manual_seed(0)

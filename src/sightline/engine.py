@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -47,6 +47,7 @@ class Readied:
     reasons: tuple[str | None, ...]
 
 
+@runtime_checkable
 class Engine(Protocol):
     """A trained network with all that belongs to it."""
 

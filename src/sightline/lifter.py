@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
@@ -17,12 +18,15 @@ from sightline import __version__
 from sightline.camera import Camera
 from sightline.engine import Engine, LiftedPeople, Readied
 from sightline.errors import UsageError
+from sightline.formats.weights import Passport, find_passport, read_passport
 from sightline.methods.abspose.decode import RootRule
 from sightline.methods.abspose.engines import PartialEngine, WholeEngine
 from sightline.methods.abspose.partial import PartialLifter
-from sightline.formats.weights import Passport, find_passport, read_passport
 from sightline.methods.abspose.weights import DEFAULT_WEIGHTS, load_lifter, partner_of
 from sightline.methods.deeplift.engine import DeepLiftEngine
+from sightline.methods.deeplift.filling import filled
+from sightline.methods.deeplift.map_lifter import MapConfig
+from sightline.methods.deeplift.prior import PosePrior
 from sightline.methods.deeplift.weights import ANY_PRIOR, DEFAULT_PRIOR, METHOD, load_prior
 from sightline.nn.device import torch_device
 from sightline.skeleton import Conversion, conversion, get_skeleton
@@ -41,7 +45,6 @@ from sightline.structures import (
     ScaleSource,
     World,
 )
-
 
 METHODS = {"abspose": DEFAULT_WEIGHTS, METHOD: DEFAULT_PRIOR}
 """The methods that lift keypoints, and the weights that each takes where none are named."""
@@ -194,6 +197,7 @@ class Lifter:
             raise ValueError(f"camera: expected one camera, got a batch of {tuple(camera.batch_shape)}")
         camera = camera.scaled_to(keypoints.image_size)
         rule = conversion(keypoints.skeleton, self.skeleton)
+        self._filled: dict[str, str] = {}
         rows, skipped, readied = self._usable(keypoints, camera, rule)
         people = list(self._people(rows, readied, camera, height_m, progress))
         skipped += [_unplaced(row) for row, person in zip(rows, people, strict=True) if person is None]
@@ -213,7 +217,7 @@ class Lifter:
         return LiftResult(
             poses=poses,
             conversion=rule,
-            approximated=dict(rule.approximated) if isinstance(self.engine, WholeEngine) else {},
+            approximated={**rule.approximated, **self._filled} if isinstance(self.engine, WholeEngine) else {},
             skipped=tuple(sorted(skipped, key=lambda one: one.frame)),
         )
 
@@ -245,11 +249,14 @@ class Lifter:
         if not seen:
             return [], [], None
         people = [person for _, person in seen]
-        readied = self.engine.ready(people, keypoints.skeleton, camera)
         points, confidence = rule.apply(
             np.stack([person.keypoints_px for person in people]), np.stack([person.confidence for person in people])
         )
         assert confidence is not None  # it was given
+        if isinstance(self.engine, WholeEngine):
+            readied = self.engine.ready(self._completed(people, points, confidence, camera), self.skeleton, camera)
+        else:
+            readied = self.engine.ready(people, keypoints.skeleton, camera)
         rows: list[_Row] = []
         skipped: list[Skipped] = []
         for number, ((frame, person), reason) in enumerate(zip(seen, readied.reasons, strict=True)):
@@ -259,6 +266,38 @@ class Lifter:
             converted = replace(person, keypoints_px=points[number], confidence=confidence[number])
             rows.append(_Row(frame=frame.index, number=number, person=converted, seen=person))
         return rows, skipped, readied
+
+    def _completed(
+        self, people: list[PersonKeypoints], points: np.ndarray, confidence: np.ndarray, camera: Camera
+    ) -> list[PersonKeypoints]:
+        """People in `h36m17` with the joints that nobody saw, for a lifter that needs them all."""
+        converted = [
+            replace(person, keypoints_px=xy, confidence=sure)
+            for person, xy, sure in zip(people, points, confidence, strict=True)
+        ]
+        completed, done = filled(converted, camera, self._filler)
+        for joint, count in zip(self.skeleton.joints, done.sum(0).tolist(), strict=True):
+            if count:
+                self._filled[joint] = f"where missing ({count} of {len(people)}), as the prior {DEFAULT_PRIOR} has it"
+        return completed
+
+    @cached_property
+    def _filler(self) -> DeepLiftEngine:
+        """The prior's own lifter, in one pose per person."""
+        prior, config, _ = load_prior(DEFAULT_PRIOR)
+        return DeepLiftEngine(prior, config, MapConfig(refine=False))
+
+    @cached_property
+    def _judge(self) -> PosePrior:
+        """The prior that says how plausible poses are, whatever their orientation."""
+        return load_prior(ANY_PRIOR)[0]
+
+    def _plausibility(self, joints_cam: np.ndarray) -> np.ndarray:
+        """Share of real poses that are less likely; NaN for people without a pose."""
+        told, there = np.full(len(joints_cam), np.nan), np.isfinite(joints_cam).all((1, 2))
+        if there.any():
+            told[there] = self._judge.plausibility(torch.from_numpy(joints_cam[there])).numpy()
+        return told
 
     def _people(
         self,
@@ -276,9 +315,10 @@ class Lifter:
             lifted = self.engine.lift(
                 readied, [row.number for row in part], camera, torch.tensor(heights, dtype=torch.float64)
             )
+            plausible = self._plausibility(lifted.joints_cam)
             for number, row in enumerate(part):
                 placed = np.isfinite(lifted.joints_cam[number]).all() and lifted.joints_cam[number, 0, 2] > 0
-                yield _person(row, lifted, number, camera) if placed else None
+                yield _person(row, lifted, number, camera, float(plausible[number])) if placed else None
             if progress is not None:
                 progress(start + len(part), len(rows))
 
@@ -317,7 +357,7 @@ _RIVAL_SHARE, _RIVAL_APART_M = 0.15, 0.06
 """A competing pose is told where it is so likely, and its joints so far from the pose that was chosen in the mean."""
 
 
-def _person(row: _Row, lifted: LiftedPeople, number: int, camera: Camera) -> Person:
+def _person(row: _Row, lifted: LiftedPeople, number: int, camera: Camera, plausibility: float) -> Person:
     joints_cam = lifted.joints_cam[number]
     seen = row.seen.keypoints_px[np.isfinite(row.seen.keypoints_px).all(-1)]
     return Person(
@@ -330,6 +370,7 @@ def _person(row: _Row, lifted: LiftedPeople, number: int, camera: Camera) -> Per
         confidence=row.person.confidence,
         sigma_m=None if lifted.sigma_m is None else lifted.sigma_m[number],
         hypotheses=_rivals(lifted, number, camera),
+        plausibility=round(plausibility, 3),
     )
 
 

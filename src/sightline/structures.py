@@ -142,6 +142,7 @@ class Person:
     joints_cam_m: metres, camera frame. keypoints_px, confidence: the 2D keypoints it came from, in the same skeleton.
     root_depth_canonical: depth of the root over the focal length, m/px; None for a lens without one focal length.
     box_px: (x0, y0, x1, y1). sigma_m: standard deviation per joint and axis. mesh: the name of a file.
+    plausibility: share of real poses (0 to 1) that a prior of poses finds less likely than this one.
     """
 
     joints_cam_m: Float[np.ndarray, "joint 3"]
@@ -155,9 +156,14 @@ class Person:
     hypotheses: tuple[Hypothesis, ...] | None = None
     extra: ExtraJoints | None = None
     mesh: str | None = None
+    plausibility: float | None = None
 
     def __post_init__(self) -> None:
         _set(self, id=_id(self.id), score=_finite("score", self.score))
+        if self.plausibility is not None:
+            _set(self, plausibility=_finite("plausibility", self.plausibility))
+            if not 0 <= self.plausibility <= 1:
+                raise ValueError(f"plausibility: expected a share of 0…1, got {self.plausibility}")
         _set(self, joints_cam_m=_points("joints_cam_m", self.joints_cam_m, None, 3))
         joints = len(self.joints_cam_m)
         _set(self, keypoints_px=_points("keypoints_px", self.keypoints_px, joints, 2))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from sightline.formats.atomic import atomic_path
 from sightline.methods.deeplift.shapes import to_joints
@@ -26,6 +26,8 @@ _APART = np.array([1.1, 1.6])
 """How far stick figures stay from each other, in those lengths, along x and y."""
 _NEIGHBOURS = 4
 """Poses that a drawn one has close by, so that no single odd frame stands for many."""
+_SHOWN = (0.0005, 0.9995)
+"""Quantiles along each axis beyond which dots are left out, so that few odd poses do not shrink all others."""
 
 
 class Plane(NamedTuple):
@@ -79,8 +81,8 @@ def spread_poses(places: Float[np.ndarray, "pose 2"], apart: Float[np.ndarray, "
         apart: how far two of them stay from each other along x or y; none has fewer than a few others within a third.
     """
     scaled = places / apart
-    crowd, _ = cKDTree(scaled).query(scaled, k=[_NEIGHBOURS + 1])
-    allowed = crowd[:, 0] < 1 / 3
+    crowd, _ = KDTree(scaled).query(scaled, k=_NEIGHBOURS + 1)
+    allowed = crowd[:, -1] < 1 / 3
     if not allowed.any():
         return []
     chosen = [int(np.where(allowed, np.linalg.norm(scaled - np.median(scaled, axis=0), axis=1), np.inf).argmin())]
@@ -114,7 +116,9 @@ def _cloud(axes: Any, plane: Plane, component: np.ndarray, joints: np.ndarray) -
     from matplotlib.lines import Line2D
 
     size = _HEIGHT * float(np.ptp(plane.places, axis=0).max())
-    order = np.random.default_rng(0).permutation(len(component))
+    low, high = np.quantile(plane.places, _SHOWN, axis=0)
+    inside = np.flatnonzero(((low <= plane.places) & (plane.places <= high)).all(1))
+    order = np.random.default_rng(0).permutation(inside)
     colours = [_colour(int(component[row])) for row in order]
     axes.scatter(*plane.places[order].T, s=6, c=colours, alpha=0.4, linewidths=0, zorder=1)
     for row in spread_poses(plane.places, size * _APART):
@@ -131,9 +135,7 @@ def _cloud(axes: Any, plane: Plane, component: np.ndarray, joints: np.ndarray) -
     axes.set_xlabel(f"first principal component ({first:.0f} % of the variance)")
     axes.set_ylabel(f"second principal component ({second:.0f} % of the variance)")
     axes.set_aspect("equal", adjustable="datalim")
-    axes.margins(0)
-    low, high = np.quantile(plane.places, (0.001, 0.999), axis=0)
-    axes.set(xlim=(low[0] - size, high[0] + size), ylim=(low[1] - size, high[1] + size))
+    axes.margins(0.01)
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -60,9 +60,9 @@ class Study:
 class Effort:
     """How much is fitted and tested."""
 
-    weak_views: int = 4000
+    weak_views: int = 2000
     """Per seed, without perspective."""
-    perspective_views: int = 1000
+    perspective_views: int = 700
     many: int = 10_000
     """Rotations that stand for all there are."""
     sample: int = 30_000

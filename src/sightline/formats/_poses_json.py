@@ -164,12 +164,15 @@ def _person_to_json(person: Person) -> dict[str, Any]:
             "skeleton": skeleton_to_json(person.extra.skeleton),
             "joints_cam_m": strict.points_to_json(person.extra.joints_cam_m, _METRE_DECIMALS),
         }
-    return content if person.mesh is None else {**content, "mesh": person.mesh}
+    return content | _without_none(mesh=person.mesh, plausibility=person.plausibility)
+
+
+_OPTIONAL = ("id", "box_px", "sigma_m", "hypotheses", "extra", "mesh", "plausibility")
 
 
 def _person_from_json(obj: Mapping[str, Any], skeleton: Skeleton, where: str) -> Person:
     required = ("score", "root_depth_canonical", "joints_cam_m", "keypoints_px", "confidence")
-    strict.check_keys(obj, required, ("id", "box_px", "sigma_m", "hypotheses", "extra", "mesh"), where)
+    strict.check_keys(obj, required, _OPTIONAL, where)
     joints = len(skeleton)
     sigma = obj.get("sigma_m")
     return built(
@@ -186,6 +189,7 @@ def _person_from_json(obj: Mapping[str, Any], skeleton: Skeleton, where: str) ->
         hypotheses=_hypotheses_from_json(strict.get_list(obj, "hypotheses", where, None), joints, where),
         extra=_extra_from_json(strict.get_object(obj, "extra", where, None), strict.place(where, "extra")),
         mesh=strict.get_text(obj, "mesh", where, None),
+        plausibility=strict.get_number(obj, "plausibility", where, None, low=0, high=1),
     )
 
 

@@ -48,6 +48,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "hypothesis_count": Column("person", np.int64),  # −1 where absent
     "extra_skeleton": Column("person", np.str_),  # "" where absent
     "mesh": Column("person", np.str_),  # "" where absent
+    "plausibility": Column("person", np.float64),  # NaN where absent
     "hypothesis_score": Column("hypothesis", np.float64),
     "hypothesis_joints_cam_m": Column("hypothesis", np.float64, ("J", 3)),
     "hypothesis_root_depth_canonical": Column("hypothesis", np.float64),  # NaN where absent
@@ -131,6 +132,7 @@ def _person_row(person: Person, joints: int) -> dict[str, Any]:
         "hypothesis_count": -1 if person.hypotheses is None else len(person.hypotheses),
         "extra_skeleton": "" if person.extra is None else skeleton_to_json(person.extra.skeleton),
         "mesh": person.mesh or "",
+        "plausibility": math.nan if person.plausibility is None else person.plausibility,
     }
 
 
@@ -193,6 +195,7 @@ def _people(arrays: Arrays, where: str) -> Iterator[Person]:
             hypotheses=None if count < 0 else own,
             extra=extra,
             mesh=str(arrays["mesh"][row]) or None,
+            plausibility=_number_or_none(arrays["plausibility"][row]),
         )
     if extra_start != len(arrays["extra_joints_cam_m"]):
         raise InputError(f"{where}: expected {extra_start} extra joints, got {len(arrays['extra_joints_cam_m'])}")

@@ -129,7 +129,7 @@ def _waves(angle: Tensor) -> Tensor:
 def _least(terms: Float[Tensor, "5 pose"]) -> Float[Tensor, " pose"]:
     """The angle at which the polynomial is least.
 
-    Of second order, it has at most two minima; the grid brackets both, Newton's method finds them, the lower one counts.
+    Of second order, it has at most two minima: the grid brackets them, Newton's method finds them, the lower counts.
     """
     grid = torch.arange(_GRID, dtype=terms.dtype, device=terms.device) * (2 * math.pi / _GRID)
     heights = terms.mT @ _waves(grid)

@@ -179,7 +179,7 @@ def solve(
     mixture: Mixture,
     component: Int[Tensor, "*row"],
     cam_from_body: Float[Tensor, "*row 3 3"],
-    points: Float[Tensor, "*row 17 axis"],
+    points: Float[Tensor, "*#row 17 axis"],
     spread: Float[Tensor, "*#row 17 axis axis"],
     weight: Float[Tensor, "*#row 17"],
 ) -> Solved:

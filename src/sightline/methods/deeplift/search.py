@@ -1,11 +1,11 @@
 """The best of all candidates for landmarks whose weights differ from person to person.
 
 `tables` needs the same weights for all people. Here nothing is known of the weights beforehand, so candidates are
-looked at from coarse to fine, and a tenth of them is worked out in full:
+looked at from coarse to fine, and few of them are worked out in full:
 
-1. every fourth heading of each component with few, well chosen factors (`Rough`);
+1. every fourth of 80 headings of each component with few, well chosen factors (`Rough`);
 2. the likeliest of these with the whole basis (`search_systems.Turned`);
-3. the headings between, next to the best of those;
+3. the headings between, next to the best of those (in more steps, where there are many);
 4. what is then within rounding of the best, in double precision (`Search.solved`): this decides, and is the answer.
 
 The winner is that of the exhaustive search for more than 999 people of 1000; its pose, scale and cost are those of
@@ -39,19 +39,21 @@ from sightline.methods.deeplift.search_systems import (
 )
 from sightline.methods.deeplift.shapes import CENTRED, JOINTS
 
-STRIDE: Final = 4
-"""Headings from one of the first stage to the next."""
-FACTORS: Final = 6
+FIRST: Final = 20
+"""About so many headings of each component are looked at first: every 18°."""
+FACTORS: Final = 8
 """Factors of the first stage."""
-KEPT: Final = 12
+KEPT: Final = 10
 """Candidates that the second stage looks at."""
-WIDENED: Final = 4
+WIDENED: Final = 5
 """Candidates whose neighbours the third stage looks at."""
+ALONE: Final = 2
+"""For so few people the first stage costs more than it saves."""
 FEW: Final = 40
 """So many candidates are all worked out."""
 ROUNDING: Final = 0.05
 """Nats within which single precision does not decide."""
-CHUNK: Final = 160
+CHUNK: Final = 112
 """People looked at together, so that their systems stay in the processor's cache."""
 _FITTING = 6
 _PICTURE = 2 * JOINTS
@@ -75,7 +77,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rough:
-    """Every fourth heading, with a few factors in the picture and landmarks' own variances for all the rest.
+    """A part of the headings, with a few factors in the picture and landmarks' own variances for all the rest.
 
     From one side, a few factors of its own describe a component much better than as many of its basis do, much of
     which may be depth.
@@ -88,16 +90,16 @@ class Rough:
     landmark_noise: float
     shares: Float[ndarray, "component 1"]
     """−2 ln of the components' shares."""
-    from_trust: Float[ndarray, "component entry 35"]
+    from_trust: Float[ndarray, "component trust 35"]
     """From 1 and the trust in x and y of the landmarks to entries, one after the other of all headings."""
-    from_trusted: Float[ndarray, "component entry 35"]
+    from_trusted: Float[ndarray, "component trusted 35"]
     """The same from the sum of squares and what is trusted."""
     index: Int[ndarray, "row row"]
 
     @classmethod
     def build(cls, mixture: Mixture, cam_from_body: Float[Tensor, "rotation 3 3"], landmark_noise: float) -> Rough:
         """Work it out, in double precision."""
-        headings = torch.arange(0, len(cam_from_body), STRIDE)
+        headings = torch.arange(0, len(cam_from_body), _stride(len(cam_from_body)))
         seen = torch.einsum("rxa,ckaj->crkxj", cam_from_body[headings, :2], columns_in_body(mixture))
         factors, noise = _factors(seen[:, :, :-1].flatten(3), mixture.gaussians.noise.square(), landmark_noise)
         columns = torch.cat([factors.unflatten(3, (2, JOINTS)), seen[:, :, -1:]], dim=2)
@@ -190,8 +192,8 @@ class Search:
     """−2 ln of the component's share."""
     prior: Float[ndarray, "row row"]
     """What the prior adds to a system: 1 for each coefficient of the basis."""
-    near: Int[ndarray, "candidate neighbour"]
-    """The same component turned a little."""
+    near: tuple[Int[ndarray, "candidate _"], ...]
+    """The same component turned a little: by less and less."""
 
     @classmethod
     def build(cls, mixture: Mixture, *, count: int = 80, pitch: float = 0.0, noise: float) -> Search:
@@ -231,7 +233,9 @@ class Search:
             weight: 0 where a landmark is not seen.
         """
         view, weights = xy.detach().cpu().double().numpy(), weight.detach().cpu().double().numpy()
-        starts = range(0, max(len(view), 1), CHUNK)
+        if not len(view):
+            return Found(*(values[:0] for values in self.best(xy.new_zeros(1, JOINTS, 2), weight.new_zeros(1, JOINTS))))
+        starts = range(0, len(view), CHUNK)
         chunks = [self._best(view[start : start + CHUNK], weights[start : start + CHUNK]) for start in starts]
         merged = chunks[0] if len(chunks) == 1 else (np.concatenate(values) for values in zip(*chunks, strict=True))
         return Found(*(torch.from_numpy(values) for values in merged))
@@ -262,12 +266,16 @@ class Search:
         if candidates <= FEW:
             return self.turned.costs(prepared, np.broadcast_to(np.arange(candidates), (persons, candidates)))
         rows = np.arange(persons)[:, None]
-        start = self.rough.candidate[_least(self.rough.costs(people), KEPT)]
-        found = self.turned.costs(prepared, start)
-        near = self.near[start[rows, _least(found, WIDENED)]].reshape(persons, -1)
+        tried = np.broadcast_to(self.rough.candidate, (persons, len(self.rough.candidate)))
+        if persons > ALONE:
+            tried = self.rough.candidate[_least(self.rough.costs(people), KEPT)]
+        found = self.turned.costs(prepared, tried)
+        for near in self.near:
+            more = near[tried[rows, _least(found, WIDENED)]].reshape(persons, -1)
+            found = np.concatenate([found, self.turned.costs(prepared, more)], axis=1)
+            tried = np.concatenate([tried, more], axis=1)
         cost = np.full((persons, candidates), np.inf, np.float32)
-        cost[rows, start] = found
-        cost[rows, near] = self.turned.costs(prepared, near)
+        cost[rows, tried] = found
         return cost
 
     def solved(
@@ -300,12 +308,22 @@ def _solved_upper(matrix: Float[ndarray, "row side side"], right: Float[ndarray,
     return solution[..., 0].numpy()
 
 
-def _neighbours(components: int, count: int) -> Int[ndarray, "candidate neighbour"]:
-    """Headings nearer to one of the first stage than to its neighbours."""
-    reach = STRIDE // 2
-    steps = np.array([step for step in range(-reach, reach + 1) if step])
-    headings = (np.arange(count)[:, None] + steps) % count
-    return (np.arange(components)[:, None, None] * count + headings).reshape(components * count, -1)
+def _stride(count: int) -> int:
+    """How many headings from one of the first to the next."""
+    return max(1, round(count / FIRST))
+
+
+def _neighbours(components: int, count: int) -> tuple[Int[ndarray, "candidate _"], ...]:
+    """Per step, which candidates lie about each one, until no heading is left out between the first ones."""
+    headings, tables, gap = np.arange(components * count).reshape(components, count, 1), [], _stride(count)
+    while gap > 1:
+        unit = -(-gap // 5)
+        reach = -(-(gap - unit) // (2 * unit))
+        steps = unit * np.array([step for step in range(-reach, reach + 1) if step])
+        turned = (np.arange(count)[:, None] + steps) % count
+        tables.append((headings[:, :1] + turned).reshape(components * count, -1))
+        gap = unit
+    return tuple(tables)
 
 
 def _least(cost: Float[ndarray, "person candidate"], count: int) -> Int[ndarray, "person chosen"]:

@@ -33,6 +33,7 @@ from sightline.methods.deeplift.shapes import CENTRED, JOINTS, ROWS
 
 MANY: Final = 512
 """Systems from which on one step in all of them at a time is faster than LAPACK, which takes them one by one."""
+_BLOCK = 8
 _PLACE = 2
 _LEAST_ALPHA = 1e-6
 """Rounding must not take the last of α from landmarks that a candidate explains to all digits."""
@@ -76,17 +77,19 @@ def corners(entries: Float[ndarray, "*batch entry system"], index: Int[ndarray, 
     if math.prod(shape) < MANY:
         matrices = entries.swapaxes(-1, -2).take(index.ravel(), axis=-1)
         return Corner(*(value.reshape(shape) for value in corners_one_by_one(matrices.reshape(-1, *square))))
-    matrices = entries.take(index.ravel(), axis=-2)
-    return corners_together(matrices.reshape(*shape[:-1], *square, shape[-1]))
+    matrices = torch.from_numpy(entries).index_select(-2, torch.from_numpy(index.ravel()))
+    return corners_together(matrices.unflatten(-2, square).movedim((-3, -2), (0, 1)))
 
 
-def corners_together(matrices: Float[ndarray, "*batch row row system"]) -> Corner:
+def corners_together(matrix: Float[Tensor, "row row *system"]) -> Corner:
     """Eliminate one unknown after the other in all systems together, in place."""
-    matrix = torch.from_numpy(matrices).movedim((-3, -2), (0, 1))
     unknowns = len(matrix) - 2
     for pivot in range(unknowns):
         row = matrix[pivot, pivot + 1 :]
-        matrix[pivot + 1 :, pivot + 1 :].addcmul_((row / matrix[pivot, pivot])[:, None], row, value=-1.0)
+        share = row / matrix[pivot, pivot]
+        for start in range(0, len(row), _BLOCK):  # what lies below the diagonal is not needed
+            rest = matrix[pivot + 1 + start : pivot + 1 + start + _BLOCK, pivot + 1 + start :]
+            rest.addcmul_(share[start : start + _BLOCK, None], row[start:], value=-1.0)
     log_det = matrix[:-2, :-2].diagonal().log().sum(-1)
     alpha, beta, gamma = matrix[-1, -1].clamp_min(_LEAST_ALPHA), matrix[-2, -1], matrix[-2, -2] + log_det
     return Corner(alpha.numpy(), beta.numpy(), gamma.numpy())
@@ -98,7 +101,7 @@ def corners_one_by_one(matrices: Float[ndarray, "system row row"]) -> Corner:
 
 
 def factored(matrices: Float[ndarray, "system row row"]) -> tuple[Float[ndarray, "system row row"], Corner]:
-    """Return Cholesky factors U with Uᵀ U the matrix, right but for their own corner, and what they leave of the corner."""
+    """Return Cholesky factors U (Uᵀ U is the matrix, but for the corner), and what is left of the corner."""
     corner = matrices[:, -2:, -2:].copy()
     _diagonals(matrices)[:, -2:] *= 2.0  # so that rounding leaves the corner positive definite
     factor = torch.linalg.cholesky_ex(torch.from_numpy(matrices))[0].mT.contiguous().numpy()
@@ -143,7 +146,7 @@ def prior_entries(columns: int) -> Float[ndarray, " entry"]:
 def among_columns(
     left: Float[Tensor, "*batch column axis 17"], right: Float[Tensor, "*batch column axis 17"]
 ) -> Float[Tensor, "*batch entry axis 17"]:
-    """What trust is multiplied by to give the entries among columns; left and right may differ, the sum is symmetric."""
+    """What trust is multiplied by to give the entries among columns, made symmetric where left and right differ."""
     first, second = torch.triu_indices(left.shape[-3], left.shape[-3])
     one = left[..., first, :, :] * right[..., second, :, :]
     return 0.5 * (one + left[..., second, :, :] * right[..., first, :, :])
@@ -163,8 +166,8 @@ def single(values: Tensor) -> Float[ndarray, "..."]:
 class Prepared(NamedTuple):
     """People's entries as functions of θ, those of all components side by side."""
 
-    among: Float[ndarray, "person function entry"]
-    other: Float[ndarray, "person function entry"]
+    among: Float[ndarray, "person among_function among"]
+    other: Float[ndarray, "person other_function other"]
     told: Float[ndarray, "person 1"]
 
 
@@ -178,13 +181,13 @@ class Turned:
     """Variance of the landmarks."""
     shares: Float[ndarray, "component 1"]
     """−2 ln of the components' shares."""
-    among: Float[ndarray, "component 18 entry"]
+    among: Float[ndarray, "component 18 among"]
     """From 1 and trust to entries among columns, one set per function of θ."""
-    other: Float[ndarray, "component 53 entry"]
+    other: Float[ndarray, "component 53 other"]
     """From trust, trusted x and y, their squares and a constant to all other entries and that constant."""
-    among_functions: Float[ndarray, "candidate function"]
+    among_functions: Float[ndarray, "candidate among_function"]
     """For each candidate the functions' values, 0 for other components'."""
-    other_functions: Float[ndarray, "candidate function"]
+    other_functions: Float[ndarray, "candidate other_function"]
     index: Int[ndarray, "row row"]
 
     @classmethod
@@ -231,9 +234,7 @@ class Turned:
             people.told[:, None],
         )
 
-    def costs(
-        self, prepared: Prepared, candidate: Int[ndarray, "person chosen"]
-    ) -> Float[ndarray, "person chosen"]:
+    def costs(self, prepared: Prepared, candidate: Int[ndarray, "person chosen"]) -> Float[ndarray, "person chosen"]:
         """−ln p of each person's chosen candidates."""
         count = prepared.among.shape[2]
         entries = np.empty((count + prepared.other.shape[2], *candidate.shape), np.float32)
@@ -255,8 +256,10 @@ def _functions(mixture: Mixture, pitch: float) -> Float[Tensor, "component 3 col
     return torch.einsum("fxa,ckaj->cfkxj", rotations, columns_in_body(mixture))
 
 
-def _products(functions: Tensor, values: Float[Tensor, "heading 3"]) -> tuple[Tensor, Float[Tensor, "heading function"]]:
-    """Entries among columns as functions of θ, (component, function, entry, joint), and these functions' values.
+def _products(
+    functions: Tensor, values: Float[Tensor, "heading 3"]
+) -> tuple[Tensor, Float[Tensor, "heading function"]]:
+    """Entries among columns as functions of θ (component, function, entry, joint), and those (heading, function).
 
     Products of two of (1, cos θ, sin θ) are six functions, five because sin² = 1 − cos², and fewer where a camera that
     is level makes some of them vanish.
