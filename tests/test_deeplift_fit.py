@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,9 +93,8 @@ def log_prob(shape: torch.Tensor, gaussians: Gaussians) -> torch.Tensor:
 def test_log_density_is_scipys() -> None:
     mixture = known_mixture(1)
     shape, _ = drawn(mixture, 5, noise=True)
-    expected = multivariate_normal(mixture.gaussians.mean[0].numpy(), mixture.gaussians.covariance()[0].numpy()).logpdf(
-        shape.numpy()
-    )
+    facts: tuple[Any, ...] = (mixture.gaussians.mean[0].numpy(), mixture.gaussians.covariance()[0].numpy())
+    expected = multivariate_normal(*facts).logpdf(shape.numpy())
     assert_close(log_prob(shape, mixture.gaussians), torch.from_numpy(np.asarray(expected)))
 
 

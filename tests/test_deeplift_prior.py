@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from deeplift_world import DOUBLE, chance, fitted_prior, headings, known_mixture, poses, prior_of
 from torch.testing import assert_close
 
+from deeplift_world import DOUBLE, chance, fitted_prior, headings, known_mixture, poses, prior_of
 from sightline.camera import Camera
 from sightline.cli.app import main
 from sightline.errors import InputError, UsageError
@@ -68,7 +68,9 @@ def test_any_orientation_leaves_that_of_a_prior_of_any(prior: PosePrior) -> None
 @pytest.mark.parametrize("kind", ["exchanged sides", "noise", "knees forwards"])
 def test_what_no_body_does_is_implausible(prior: PosePrior, kind: str) -> None:
     joints = poses(40, seed=4)
-    told = replace(prior, quantiles=prior.log_prob(poses(200, seed=6)).quantile(torch.linspace(0, 1, QUANTILES).double()))
+    told = replace(
+        prior, quantiles=prior.log_prob(poses(200, seed=6)).quantile(torch.linspace(0, 1, QUANTILES).double())
+    )
     odd = joints.clone()
     if kind == "exchanged sides":
         odd = odd[:, FLIP]

@@ -9,7 +9,7 @@ turn freely; there Gauss–Newton steps start from the best fit to the mean (Pro
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import roma
 import torch
@@ -70,7 +70,7 @@ def fit_rotation(
     joints, goal = (points - (share * points).sum(-2, keepdim=True) for points in (joints, goal))
     moment = (share * goal).mT @ joints
     if orientation == "any":
-        return roma.special_procrustes(moment)
+        return cast(Tensor, roma.special_procrustes(moment))
     return axis_rotation("z", torch.atan2(moment[..., 1, 0] - moment[..., 0, 1], moment[..., 0, 0] + moment[..., 1, 1]))
 
 
@@ -149,7 +149,7 @@ def _least(terms: Float[Tensor, "5 pose"]) -> Float[Tensor, " pose"]:
 
 def _aligned_freely(shape: Tensor, mean: Tensor, white: Whitening) -> Aligned:
     points, goal = (value.unflatten(-1, (3, ROWS)) for value in (shape, mean))
-    rotation = roma.special_procrustes(goal @ points.mT)
+    rotation = cast(Tensor, roma.special_procrustes(goal @ points.mT))
     turned = rotated(shape, rotation)
     distance = _distance(turned, mean, white)
     for _ in range(_FREE_STEPS):

@@ -33,8 +33,8 @@ def filled(
     """
     missing = np.array([np.isnan(person.keypoints_px[:, 0]) for person in people], dtype=bool).reshape(len(people), 17)
     answer, done = list(people), np.zeros_like(missing)
-    lacking = np.flatnonzero(missing.any(1))
-    if not len(lacking):
+    lacking = np.flatnonzero(missing.any(1)).tolist()
+    if not lacking:
         return answer, done
     readied = engine.ready([people[row] for row in lacking], get_skeleton("h36m17"), camera)
     usable = [number for number, reason in enumerate(readied.reasons) if reason is None]

@@ -244,9 +244,20 @@ class MapLifter:
         share = (counts / counts.sum(-1, keepdim=True))[..., None]
         shift = (share * (moved - joints[..., :2] / found.inverse_scale[..., None, None])).sum(-2)
         place = torch.cat([shift, torch.ones_like(shift[..., :1])], dim=-1) * found.inverse_scale[..., None]
-        values = (joints, place, rotation, chosen.component, chosen.noise, found.cost)
-        told = [value.gather(1, order.view(*order.shape, *[1] * (value.ndim - 2)).expand_as(value)) for value in values]
-        return MapPoses(*told, (-told[-1]).softmax(1), weight.new_ones(len(points), dtype=torch.bool))
+
+        def sorted_out(value: Tensor) -> Tensor:
+            return value.gather(1, order.view(*order.shape, *[1] * (value.ndim - 2)).expand_as(value))
+
+        return MapPoses(
+            joints=sorted_out(joints),
+            place=sorted_out(place),
+            cam_from_body=sorted_out(rotation),
+            component=sorted_out(chosen.component),
+            noise=sorted_out(chosen.noise),
+            cost=sorted_out(found.cost),
+            share=(-sorted_out(found.cost)).softmax(1),
+            valid=weight.new_ones(len(points), dtype=torch.bool),
+        )
 
 
 def _checked(xy: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -47,11 +47,11 @@ KEPT: Final = 10
 """Candidates that the second stage looks at."""
 WIDENED: Final = 5
 """Candidates whose neighbours the third stage looks at."""
-ALONE: Final = 2
-"""For so few people the first stage costs more than it saves."""
+ALONE: Final = 4
+"""Systems up to which NumPy solves faster than torch has begun."""
 FEW: Final = 40
 """So many candidates are all worked out."""
-ROUNDING: Final = 0.05
+ROUNDING: Final = 0.03
 """Nats within which single precision does not decide."""
 CHUNK: Final = 112
 """People looked at together, so that their systems stay in the processor's cache."""
@@ -129,7 +129,7 @@ class Rough:
         np.divide(people.weight, people.weight * self.noise + self.landmark_noise, out=trust)
         np.multiply(trust, people.view, out=trusted)
         inputs[0, :, 0] = 1.0
-        inputs[1, :, 0] = (trusted * people.view).sum((1, 2))
+        inputs[1, :, 0] = np.add.reduce(trusted * people.view, axis=(1, 2))
         first, second = self.from_trust.shape[1], self.from_trusted.shape[1]
         entries = np.empty((components, first + second, persons), np.float32)
         np.matmul(self.from_trust, inputs[0], out=entries[:, :first])
@@ -137,7 +137,7 @@ class Rough:
         headings = len(self.candidate) // components
         found = corners(entries.reshape(components, -1, headings * persons), self.index)
         alpha, beta, gamma = (value.reshape(components, headings, persons) for value in found)
-        constant = self.shares - np.log(trust + people.unseen).sum((1, 2))
+        constant = self.shares - np.add.reduce(np.log(trust + people.unseen), axis=(1, 2))
         return Corner(alpha, beta, gamma + constant[:, None]).scaled(people.told)[1].reshape(-1, persons).T
 
 
@@ -247,9 +247,9 @@ class Search:
             view = np.where(valid[:, None], view, self.lines[0, -1, :_PICTURE])
             weight = np.where(valid[:, None], weight, 1.0)
             size = np.where(valid, size, 1.0)
-        told = 2.0 * ((weight > 0).sum(1) - 1)
+        told = 2.0 * np.add.reduce(weight > 0, axis=1) - 2.0
         cost = self.costs(_landmarks(view, weight, told))
-        person, candidate = (cost <= cost.min(1, keepdims=True) + ROUNDING).nonzero()
+        person, candidate = (cost <= np.minimum.reduce(cost, axis=1, keepdims=True) + ROUNDING).nonzero()
         found = self.solved(candidate, view[person], weight[person], told[person])
         if len(person) > len(view):
             exact = np.full(cost.shape, np.inf)
@@ -266,9 +266,7 @@ class Search:
         if candidates <= FEW:
             return self.turned.costs(prepared, np.broadcast_to(np.arange(candidates), (persons, candidates)))
         rows = np.arange(persons)[:, None]
-        tried = np.broadcast_to(self.rough.candidate, (persons, len(self.rough.candidate)))
-        if persons > ALONE:
-            tried = self.rough.candidate[_least(self.rough.costs(people), KEPT)]
+        tried = self.rough.candidate[_least(self.rough.costs(people), KEPT)]
         found = self.turned.costs(prepared, tried)
         for near in self.near:
             more = near[tried[rows, _least(found, WIDENED)]].reshape(persons, -1)
@@ -288,14 +286,14 @@ class Search:
         """`projection.solve` where the noise is the same in x and y; landmarks are x of all, then y of all."""
         lines, own = self.lines[candidate], self.own[candidate]
         trust = weight / (weight * own + self.turned.landmark_noise)
-        log_trust = np.log(trust + (weight == 0)).sum(1)
+        log_trust = np.add.reduce(np.log(trust + (weight == 0)), axis=1)
         trust = np.concatenate([trust, trust], axis=1)
         roots = np.concatenate([lines[..., :_PICTURE], view[:, None]], axis=1) * np.sqrt(trust)[:, None]
         factor, (alpha, beta, gamma) = factored(roots @ roots.swapaxes(1, 2) + self.prior)
         inverse_scale, cost = Corner(alpha, beta, gamma + self.shares[candidate] - 2.0 * log_trust).scaled(told)
         scale = inverse_scale[:, None]
-        right = scale * factor[:, :-2, -1] - factor[:, :-2, -2]
-        unknowns = _solved_upper(factor[:, :-2, :-2], right)
+        right = scale * factor[:, -1, :-2] - factor[:, -2, :-2]
+        unknowns = _solved_upper(factor[:, :-2, :-2].swapaxes(1, 2), right)
         body = lines[:, -1] + (unknowns[:, None] @ lines[:, :-1])[:, 0]
         picture = body[:, :_PICTURE]
         picture = picture + own * trust * (scale * view - picture)
@@ -304,6 +302,8 @@ class Search:
 
 
 def _solved_upper(matrix: Float[ndarray, "row side side"], right: Float[ndarray, "row side"]) -> ndarray:
+    if len(right) <= ALONE:
+        return np.linalg.solve(matrix, right[..., None])[..., 0]
     solution = torch.linalg.solve_triangular(torch.from_numpy(matrix), torch.from_numpy(right)[..., None], upper=True)
     return solution[..., 0].numpy()
 
@@ -329,7 +329,7 @@ def _neighbours(components: int, count: int) -> tuple[Int[ndarray, "candidate _"
 def _least(cost: Float[ndarray, "person candidate"], count: int) -> Int[ndarray, "person chosen"]:
     """Which are the lowest, in any order."""
     count = min(count, cost.shape[1])
-    return np.argpartition(cost, count - 1, axis=1)[:, :count]
+    return cost.argpartition(count - 1, axis=1)[:, :count]
 
 
 def _centred(
@@ -339,12 +339,13 @@ def _centred(
 
     That is 0 for people without two landmarks that are apart; their landmarks are then of no use.
     """
-    share = (weight / np.maximum(weight.sum(1, keepdims=True), 1e-30))[:, None]
+    total = np.add.reduce(weight, axis=1, keepdims=True)
+    share = (weight / np.maximum(total, 1e-30))[:, None]
     place = share @ xy
-    view = (xy - place).swapaxes(1, 2)
-    size = np.sqrt((share * view * view).sum((1, 2)))
-    size = np.where(size > 1e-12 * np.abs(place).max((1, 2)), size, 0.0)
-    return view.reshape(-1, _PICTURE) / np.where(size > 0, size, 1.0)[:, None], size
+    view = xy - place
+    size = np.sqrt(np.add.reduce(share @ (view * view), axis=(1, 2)))
+    size = size * (size > 1e-12 * np.abs(place).max((1, 2)))
+    return view.swapaxes(1, 2).reshape(-1, _PICTURE) / (size + (size == 0))[:, None], size
 
 
 def _landmarks(

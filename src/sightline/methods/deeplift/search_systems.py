@@ -62,7 +62,7 @@ class Corner(NamedTuple):
     def scaled(self, told: Float[ndarray, "*#system"]) -> tuple[ndarray, ndarray]:
         """Return the likeliest inverse scale and −ln p there, as `projection.scaled` does."""
         alpha, beta, gamma = self
-        inverse_scale = (beta + np.sqrt(beta * beta + (4.0 * told) * alpha)) / (2.0 * alpha)
+        inverse_scale = 0.5 * (beta + np.sqrt(beta * beta + 4.0 * told * alpha)) / alpha
         return inverse_scale, 0.5 * (told - inverse_scale * beta + gamma) - told * np.log(inverse_scale)
 
 
@@ -101,20 +101,17 @@ def corners_one_by_one(matrices: Float[ndarray, "system row row"]) -> Corner:
 
 
 def factored(matrices: Float[ndarray, "system row row"]) -> tuple[Float[ndarray, "system row row"], Corner]:
-    """Return Cholesky factors U (Uᵀ U is the matrix, but for the corner), and what is left of the corner."""
-    corner = matrices[:, -2:, -2:].copy()
-    _diagonals(matrices)[:, -2:] *= 2.0  # so that rounding leaves the corner positive definite
-    factor = torch.linalg.cholesky_ex(torch.from_numpy(matrices))[0].mT.contiguous().numpy()
-    border = factor[:, :-2, -2:]
-    corner -= border.swapaxes(1, 2) @ border
-    log_det = np.log(_diagonals(factor)[:, :-2]).sum(1)
-    alpha = np.maximum(corner[:, 1, 1], _LEAST_ALPHA)
-    return factor, Corner(alpha, corner[:, 0, 1], corner[:, 0, 0] + 2.0 * log_det)
-
-
-def _diagonals(matrices: Float[ndarray, "system row row"]) -> Float[ndarray, "system row"]:
-    """As a view."""
-    return matrices.reshape(len(matrices), -1)[:, :: matrices.shape[1] + 1]
+    """Return Cholesky factors L (L Lᵀ is the matrix, but for the corner), and what is left of the corner."""
+    diagonals = matrices.reshape(len(matrices), -1)[:, :: matrices.shape[1] + 1]
+    gamma, alpha, beta = diagonals[:, -2].copy(), diagonals[:, -1].copy(), matrices[:, -1, -2]
+    diagonals[:, -2:] *= 2.0  # so that rounding leaves the corner positive definite
+    factor = np.linalg.cholesky(matrices)
+    border = factor[:, -2:, :-2]
+    taken = border @ border.swapaxes(1, 2)
+    pivots = factor.reshape(len(factor), -1)[:, : 1 - 2 * len(matrices[0]) : matrices.shape[1] + 1]
+    log_det = 2.0 * np.add.reduce(np.log(pivots), axis=1)
+    alpha = np.maximum(alpha - taken[:, 1, 1], _LEAST_ALPHA)
+    return factor, Corner(alpha, beta - taken[:, 0, 1], gamma - taken[:, 0, 0] + log_det)
 
 
 def places(columns: int) -> Int[ndarray, "row row"]:
@@ -221,8 +218,8 @@ class Turned:
         inputs[:, 0] = 1.0
         np.multiply(trust, people.view[0], out=x)
         np.multiply(trust, people.view[1], out=y)
-        inputs[:, -2] = (x * people.view[0] + y * people.view[1]).sum(1)
-        inputs[:, -1] = self.shares - 2.0 * np.log(trust + people.unseen).sum(1)
+        inputs[:, -2] = np.add.reduce(x * people.view[0] + y * people.view[1], axis=1)
+        inputs[:, -1] = self.shares - 2.0 * np.add.reduce(np.log(trust + people.unseen), axis=1)
         rows = inputs.swapaxes(1, 2)
         among = np.empty((persons, components, self.among.shape[2]), np.float32)
         other = np.empty((persons, components, self.other.shape[2]), np.float32)
