@@ -346,9 +346,30 @@ def priors() -> str:
     )
 
 
+def deeplift() -> str:
+    """What the bench of the prior found, claim by claim."""
+    found = report("deeplift")
+    claims = table(["claim", "found", "target", "holds"], claim_rows(found["claims"]))
+    return f"{claims}\n\n{origin(found['meta'])} Rows: `sightline bench deeplift --from-results`."
+
+
+def deeplift_speed() -> str:
+    """Poses per second of each way."""
+    found = report("deeplift-speed")
+    rows = [
+        [
+            row["what"], f"{row['one_by_one']:,.0f}", f"{row['batch']:,.0f}",
+            f"{100 * row['same_share']:.2f} %" if "same_share" in row else "–",
+        ]
+        for row in found["rows"]
+    ]  # fmt: skip
+    titles = ["poses per second", "one by one", "in batches", "answers as the exhaustive search's"]
+    return f"{table(titles, rows)}\n\n{origin(found['meta'])} {'; '.join(found['meta']['notes'])}."
+
+
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/perspective.md": {"perspective lifting": perspective_lifting, "perspective speed": perspective_speed},
-    "docs/prior.md": {"priors": priors},
+    "docs/prior.md": {"priors": priors, "deeplift": deeplift, "deeplift speed": deeplift_speed},
     "docs/rig.md": {"rig truth": rig_truth, "rig results": rig_results},
     "docs/training.md": {"widening": widening},
     "docs/uncertainty.md": {"reliability": reliability},

@@ -71,9 +71,17 @@ KEYPOINT_FILES: dict[str, Any] = {
     "words.json": with_point(3, ["310", 120.0, 0.9]),
     "confidence.json": with_point(3, [310.0, 120.0, 2]),
     "negative_confidence.json": with_point(3, [310.0, 120.0, -0.1]),
-    "no_knee.json": with_point(2, None),
+    "four_joints.json": with_person(keypoints_px=[*POINTS[:4], *[None] * 13]),
     "mixed.json": keypoints(
-        frames=[{"index": 0, "people": [with_point(2, None)["frames"][0]["people"][0], {**PERSON, "id": 1}]}]
+        frames=[
+            {
+                "index": 0,
+                "people": [
+                    with_person(keypoints_px=[*POINTS[:4], *[None] * 13])["frames"][0]["people"][0],
+                    {**PERSON, "id": 1},
+                ],
+            }
+        ]
     ),
     "nothing_seen.json": with_person(keypoints_px=[None] * 17),
     "one_spot.json": with_person(keypoints_px=[POINTS[0]] * 17),

@@ -34,7 +34,7 @@ CASES: list[tuple[str, int, str, str]] = [
     (f"lift words.json {LIFT}", 1, "words.json: frames[0].people[0].keypoints_px[3]", "numbers, found the text"),
     (f"lift confidence.json {LIFT}", 1, "confidence.json: frames[0].people[0]", "expected a confidence in 0…1, got 2"),
     (f"lift negative_confidence.json {LIFT}", 1, "keypoints_px[3]", "expected a confidence in 0…1, got -0.1"),
-    (f"lift no_knee.json {LIFT}", 1, "no_knee.json", "missing RKnee"),
+    (f"lift four_joints.json {LIFT}", 1, "four_joints.json", "missing LHip"),
     (f"lift nothing_seen.json {LIFT}", 1, "nothing_seen.json", "no joint was seen"),
     (f"lift one_spot.json --root perspective {LIFT}", 1, "one_spot.json", "no place in front of the camera"),
     (f"lift tall.json {LIFT}", 1, "tall.json: frames[0].people[0]", "height_m: expected"),
@@ -195,7 +195,8 @@ CASES: list[tuple[str, int, str, str]] = [
     ("fit noise people.json again.json -o {out}/e.json", 1, "people.json", "50"),
     ("fit noise people.json other_frames.json -o {out}/e.json", 1, "other_frames.json", "frame"),
     ("fit noise people.json again.json -o {out}/e.npz", 2, "e.npz", "ends in .json"),
-    ("fit prior people.json again.json -o {out}/e.json", 2, "model", "expected noise, got 'prior'"),
+    ("fit cooking people.json again.json -o {out}/e.json", 2, "model", "got 'cooking'"),
+    ("fit prior people.json again.json -o {out}/e.json", 2, "fit prior", "expected one motion library"),
     ("train abspose-juggling -o {out}/run", 2, "recipe", "expected one of abspose-mocap"),
     ("train abspose-mocap -o {out}/run", 2, "--library", "needs motion capture"),
     ("train abspose-mocap --library people.json -o {out}/run", 1, "people.json", "expected an npz file"),
@@ -341,7 +342,7 @@ def test_people_who_cannot_be_lifted_are_told_and_the_others_written(
 ) -> None:
     monkeypatch.chdir(inputs)
     assert main(f"lift mixed.json {LIFT}".format(out=tmp_path).split()) == 1
-    told = "sightline: mixed.json: 1 of 2 people could not be lifted: 1 × missing RKnee"
+    told = "sightline: mixed.json: 1 of 2 people could not be lifted: 1 × missing LHip"
     assert capsys.readouterr().err.startswith(told)
     assert [person.id for _, person in read_poses(tmp_path / "poses.json").people()] == [1]
 

@@ -21,6 +21,7 @@ from sightline.formats.weights import write_weights
 from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
 from sightline.methods.abspose.weights import DEFAULT_WEIGHTS
 from sightline.training.config import config_to_json
+from tiny_lifters import write_tiny_priors
 
 META = {"command", "commit", "seconds", "hardware", "versions", "date", "seeds"}
 CLAIM = {"id", "text", "value", "target", "better", "holds"}
@@ -191,6 +192,8 @@ def test_the_quick_bench_of_speed_prints_the_contracts_json(
         AbsPoseLifter(config).state_dict(), tmp_path,
         name=DEFAULT_WEIGHTS, method="abspose", model=config_to_json(config), **facts,
     )  # fmt: skip
+    write_tiny_priors(tmp_path)
+    weights = {path.name for path in tmp_path.iterdir()}
     monkeypatch.setattr(weights_file, "shipped_weights", lambda: tmp_path)
     monkeypatch.setattr(lift_file, "_timed", lambda call, repeats: timed_once(call))
     monkeypatch.chdir(tmp_path)
@@ -208,4 +211,4 @@ def test_the_quick_bench_of_speed_prints_the_contracts_json(
     assert len(speeds) == len(report["rows"]) >= 8
     assert min(speeds) > 0
     assert torch.get_num_threads() == threads
-    assert {path.name for path in tmp_path.iterdir()} == {f"{DEFAULT_WEIGHTS}.json", f"{DEFAULT_WEIGHTS}.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == weights

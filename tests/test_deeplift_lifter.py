@@ -356,6 +356,35 @@ def test_a_given_covariance_counts(lifter: MapLifter) -> None:
     assert float(errors(told.joints[:, 0], truth).mean()) < float(errors(lifter.lift(xy).joints[:, 0], truth).mean())
 
 
+def test_a_covariance_rolls_with_the_camera(lifter: MapLifter) -> None:
+    truth, _ = standing()
+    roll = rotation_from_pitch_roll(torch.tensor(0.0, dtype=DOUBLE), torch.tensor(1.2, dtype=DOUBLE))
+    flat = torch.diag(torch.tensor([1e-4, 1e-8], dtype=DOUBLE)).expand(24, 17, 2, 2)
+    turned = roll[:2, :2] @ flat @ roll[:2, :2].mT
+    level = lifter.lift(truth[..., :2], covariance=flat)
+    rolled = lifter.lift((truth @ roll.mT)[..., :2], up_cam=roll @ up_level(), covariance=turned)
+    assert_close(rolled.joints, level.joints @ roll.mT, atol=1e-7, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("covariance", torch.eye(2).expand(3, 1, 2, 2)),
+        ("covariance", torch.full((3, 17, 2, 2), torch.nan)),
+        ("covariance", -torch.eye(2).expand(3, 17, 2, 2)),
+        ("up_cam", torch.tensor([0.0, torch.nan, 0.0])),
+        ("up_cam", torch.zeros(3)),
+    ],
+)
+def test_directions_and_covariances_that_are_none(lifter: MapLifter, name: str, value: Tensor) -> None:
+    truth, _ = standing(count=3)
+    call = getattr(MapLifter.lift, "__wrapped__", MapLifter.lift)
+    while hasattr(call, "__wrapped__"):
+        call = call.__wrapped__
+    with pytest.raises(ValueError, match=f"{name}: expected"):
+        call(lifter, truth[..., :2], **{name: value})
+
+
 @pytest.mark.parametrize("kind", ["four", "one spot", "none"])
 def test_who_cannot_be_lifted_is_marked_and_harms_nobody(lifter: MapLifter, kind: str) -> None:
     truth, _ = standing(count=3)

@@ -370,6 +370,21 @@ def test_fit_prior_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert passport.expected["height given"]["mpjpe_mm"] < passport.expected["height unknown"]["mpjpe_mm"] + 30
 
 
+def test_options_take_the_place_of_a_recipes_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sightline.recipes import deeplift
+
+    smoke = deeplift.deeplift_smoke()
+    choosing = replace(smoke, components=(1, 2), bases=(3, 6), fit=replace(smoke.fit, iterations=2))
+    monkeypatch.setitem(deeplift.RECIPES, "deeplift-smoke", lambda: choosing)
+    assert main(["fit", "prior", "-o", str(tmp_path), "--recipe", "deeplift-smoke", "--basis", "5", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["basis"] == 5
+    assert {choice["basis"] for choice in told["choices"]} == {5}
+    assert {choice["components"] for choice in told["choices"]} == {1, 2}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -99,6 +99,16 @@ def test_people_may_show_any_number_of_landmarks() -> None:
     agrees(found, mixture, 12, 0.0, xy, weight)
 
 
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_sharp_mixtures_and_landmarks(missing: float) -> None:
+    mixture, noise = known_mixture(2, 6, noise=0.001), 0.001
+    xy, weight = seen_people(mixture, 24, missing=missing, weighted=True)
+    found = Search.build(mixture, count=80, noise=noise).best(xy, weight)
+    everything = exhaustive(mixture, 80, 0.0, xy, weight, noise)
+    torch.testing.assert_close(found.component * 80 + found.rotation, everything.argmin(1))
+    torch.testing.assert_close(found.cost, everything.amin(1), atol=1e-5, rtol=1e-9)
+
+
 def test_single_precision_in_and_what_is_unseen_does_not_count() -> None:
     mixture = known_mixture()
     xy, weight = seen_people(mixture, 12, missing=0.4)
@@ -237,6 +247,11 @@ def test_nobody() -> None:
 def test_a_search_needs_headings_and_noise(count: int, noise: float) -> None:
     with pytest.raises(ValueError, match="expected at least one heading and some noise"):
         Search.build(known_mixture(), count=count, noise=noise)
+
+
+def test_what_is_too_sharp_for_single_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected at least 0.0005 with the mixture's own, got 1.4e-04"):
+        Search.build(known_mixture(noise=1e-4), noise=1e-4)
 
 
 def test_costs_are_those_of_the_plain_formula() -> None:

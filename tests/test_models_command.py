@@ -264,7 +264,7 @@ def test_the_command_line_knows_it(lifters: Path, capsys: pytest.CaptureFixture[
     assert cli.main(["models", "stature", "--verify", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["models"][0]["name"] == "stature"
     assert cli.main(["models", "nothing"]) == 2
-    names = "deeplift-mocap, deeplift-mocap-any, metre, stature, mediapipe, "
+    names = "deeplift-mocap-any, deeplift-mocap, metre, stature, mediapipe, "
     assert capsys.readouterr().err.startswith(f"sightline: NAME: expected one of {names}")
     put(KEYPOINT_RCNN, content=b"something else")
     assert cli.main(["models", "--verify"]) == 1

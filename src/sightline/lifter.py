@@ -64,7 +64,8 @@ def weights_for(method: str, weights: str | Path | None, *, any_orientation: boo
     if weights is None:
         return ANY_PRIOR if any_orientation else METHODS[method]
     passport = read_passport(find_passport(weights))
-    if passport.method.split("-")[0] != method:
+    known = passport.method.split("-")[0]
+    if known in METHODS and known != method:
         raise UsageError(f"method: '{method}' cannot use the weights '{passport.name}' of method '{passport.method}'")
     if any_orientation and passport.model.get("orientation") != "any":
         raise UsageError(f"any_orientation: the weights '{passport.name}' know upright people only")

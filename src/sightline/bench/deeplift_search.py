@@ -59,7 +59,7 @@ def _chosen(mixture: Mixture, xy: Tensor, turns: Tensor, search: Search) -> tupl
         constant = _plain(mixture, candidates, table) if search.choice == "plain" else table.constant
         for rows in torch.arange(count).split(_PEOPLE):
             costs, _ = table.costs(picture[rows])
-            costs = (costs + (constant - table.constant)).unflatten(1, (components, -1))
+            costs = (costs + table.told * (constant - table.constant)).unflatten(1, (components, -1))
             found = costs.min(2)
             better = found.values < least[rows]
             where[rows] = torch.where(better, start + found.indices, where[rows])
@@ -70,10 +70,10 @@ def _chosen(mixture: Mixture, xy: Tensor, turns: Tensor, search: Search) -> tupl
 
 
 def _plain(mixture: Mixture, candidates: Candidates, table: Table) -> Float[Tensor, " candidate"]:
-    """A table's constants without determinants and shares."""
+    """A table's constants, over n, without determinants and shares."""
     turns = candidates.cam_from_body[candidates.rotation]
     middle = seen_from(mixture.gaussians, turns, candidates.component).mean[:, : 2 * ROWS].to(table.linear)
-    return 0.5 * ((table.linear.mT * middle).sum(1) + table.told)
+    return 0.5 * ((table.linear.mT * middle).sum(1) / table.told + 1.0)
 
 
 def _answer(mixture: Mixture, component: Tensor, turn: Tensor, xy: Tensor, search: Search) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,7 +74,7 @@ def _measured(batch: int, repeats: int, compared: int, progress: Callable[[int, 
         LIFTER: (lambda count: plain.lift(xy[:count]), 2),
         MODES: (lambda count: full.lift(xy[:count]), 2),
     }
-    rows: list[Row] = []
+    rows: list[dict[str, Any]] = []
     for done, (name, (way, times)) in enumerate(ways.items()):
         rows.append(
             {
@@ -104,7 +105,8 @@ def _measured(batch: int, repeats: int, compared: int, progress: Callable[[int, 
         f"same_share: people of {compared} whose answer is that of the twin, which tries all candidates in double; "
         "largest_difference: of those people's poses, body sizes",
     )
-    return Measured(rows=rows, claims=_claims(rows), notes=notes)
+    told: list[Row] = list(rows)
+    return Measured(rows=told, claims=_claims(told), notes=notes)
 
 
 def _mixture() -> Mixture:

@@ -111,7 +111,12 @@ class Fit:
         try:
             sizes = {"components": self.components, "basis": self.basis}
             fit = replace(config.fit, **{key: value for key, value in sizes.items() if value is not None})
-            changes = {"name": self.name, "poses": self.poses}
+            changes = {
+                "name": self.name,
+                "poses": self.poses,
+                "components": None if self.components is None else (),
+                "bases": None if self.basis is None else (),
+            }
             config = replace(config, fit=fit, **{key: value for key, value in changes.items() if value is not None})
         except ValueError as error:
             raise UsageError(str(error)) from error

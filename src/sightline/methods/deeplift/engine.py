@@ -83,6 +83,7 @@ class DeepLiftEngine:
         landmarks = _Landmarks(*(value[list(rows)] for value in readied.rows))
         return self.lift_rays(*landmarks, up_of(camera), stature_m)
 
+    @torch.no_grad()
     def lift_array(
         self, keypoints_px: Float[Tensor, "batch joint 2"], camera: Camera, stature_m: Tensor | None
     ) -> Float[Tensor, "batch joint 3"]:
@@ -94,6 +95,7 @@ class DeepLiftEngine:
         lifted = self.lift_rays(points, seen.double(), up_of(camera), unknown)
         return torch.from_numpy(lifted.joints_cam).to(keypoints_px)
 
+    @torch.no_grad()
     def lift_rays(
         self,
         xy: Float[Tensor, "person 17 2"],

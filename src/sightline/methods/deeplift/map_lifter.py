@@ -118,21 +118,28 @@ class MapLifter:
             weight: how much a landmark counts: its noise has the variance noise² / weight. 0 where it does not count.
             up_cam: against gravity as the camera sees it, any length; a level camera by default. With a prior of any
                 orientation it says which orientations are likely.
-            covariance: of each landmark's noise, in squared units of xy, in place of the levels of noise.
+            covariance: of each landmark's noise, in squared units of xy. It takes the place of the levels of noise when
+                the pose is solved for; component and rotation are chosen by the levels before.
 
         Raises:
-            ValueError: for arrays of other shapes, and for weights that are negative or not finite.
+            ValueError: for arrays of other shapes, for weights that are negative or not finite, for directions or
+                covariances that are none.
         """
         points, weight, valid = _checked(xy, weight)
         up = None if up_cam is None else up_cam.double().expand(len(points), 3)
+        if up is not None and not bool((up.isfinite().all(-1) & (up.norm(dim=-1) > 0)).all()):
+            raise ValueError("up_cam: expected finite directions of some length")
         roll = torch.zeros(len(points), dtype=torch.float64)
         pitch = roll
         if self.prior.orientation == "upright" and up is not None:
             pitch, roll = pitch_roll_from_up(up)
         level = axis_rotation("z", roll)
         points = points @ level[:, :2, :2].mT
+        if covariance is not None:
+            turn = level[:, None, :2, :2]
+            covariance = turn @ _checked_covariance(covariance, weight) @ turn.mT
         chosen = self._chosen(points, weight, pitch, up)
-        poses = self._polished(points, weight, pitch, chosen, covariance)
+        poses = self._polished(points, weight, up, chosen, covariance)
         back = level.mT[:, None]
         joints, place = poses.joints @ back.mT, (back @ poses.place[..., None])[..., 0]
         answer = poses._replace(joints=joints, place=place, cam_from_body=back @ poses.cam_from_body, valid=valid)
@@ -152,8 +159,8 @@ class MapLifter:
             candidates = self._candidates(int(bins[rows[0]]))
             table = self._table(weight[rows[0]], int(bins[rows[0]]), candidates)
             costs, _ = table.costs(centred_view(points[rows]).float())
-            costs = self._decided(costs.double(), candidates, points[rows], weight[rows[0]])
-            costs = costs - self._tilts(candidates, None if up is None else up[rows])
+            costs = costs.double() + self._tilts(candidates.cam_from_body[candidates.rotation], up, rows)
+            costs = self._decided(costs, candidates, points[rows], weight[rows[0]], up, rows)
             picked = _modes(costs, candidates, modes)
             values = (
                 candidates.component[picked],
@@ -184,7 +191,13 @@ class MapLifter:
         return table
 
     def _decided(
-        self, costs: Tensor, candidates: Candidates, points: Tensor, weight: Float[Tensor, " 17"]
+        self,
+        costs: Tensor,
+        candidates: Candidates,
+        points: Tensor,
+        weight: Float[Tensor, " 17"],
+        up: Tensor | None,
+        rows: Tensor,
     ) -> Float[Tensor, "batch candidate"]:
         """Costs in which those so near the least that single precision does not decide are worked out in double."""
         near = costs <= costs.min(1, keepdim=True).values + _NEAR_TIE
@@ -193,15 +206,18 @@ class MapLifter:
             spread = candidates.noise[candidates.level[candidate]].square()[:, None, None, None] * torch.eye(2).double()
             turn = candidates.cam_from_body[candidates.rotation[candidate]]
             facts = (points[row], spread.expand(-1, JOINTS, 2, 2), weight.expand(len(row), JOINTS))
-            costs[row, candidate] = solve(self.prior.mixture, candidates.component[candidate], turn, *facts).cost
+            exact = solve(self.prior.mixture, candidates.component[candidate], turn, *facts).cost
+            costs[row, candidate] = exact + self._tilts(turn[:, None], up, rows[row])[..., 0]
         return costs
 
-    def _tilts(self, candidates: Candidates, up: Tensor | None) -> Tensor | float:
-        """Log-density of the candidates' orientations, where there is a vertical to compare with and a choice."""
+    def _tilts(
+        self, cam_from_body: Float[Tensor, "*#batch candidate 3 3"], up: Tensor | None, rows: Tensor
+    ) -> Float[Tensor, "batch _"]:
+        """Minus log-density of orientations, where there is a vertical to compare with and a choice; else 0."""
         if self._free is None or up is None:
-            return 0.0
-        axis = candidates.cam_from_body[candidates.rotation][:, :, 2]
-        return self.prior.tilt_log_prob((up / up.norm(dim=-1, keepdim=True)) @ axis.mT)
+            return torch.zeros(len(rows), 1, dtype=torch.float64)
+        upward = torch.nn.functional.normalize(up[rows], dim=-1)
+        return -self.prior.tilt_log_prob((cam_from_body[..., 2] @ upward[:, :, None])[..., 0])
 
     def _turned(self, candidates: Candidates, picked: Tensor, pitch: Tensor) -> Float[Tensor, "batch mode 3 3"]:
         """The rotations of candidates, at the camera's own tilt instead of the nearest one that has a table."""
@@ -212,7 +228,7 @@ class MapLifter:
         return axis_rotation("x", missing)[:, None] @ rotation
 
     def _polished(
-        self, points: Tensor, weight: Tensor, pitch: Tensor, chosen: _Chosen, covariance: Tensor | None
+        self, points: Tensor, weight: Tensor, up: Tensor | None, chosen: _Chosen, covariance: Tensor | None
     ) -> MapPoses:
         """Solve the chosen candidates in double precision, refined and corrected for perspective where asked."""
         config = self.config
@@ -239,6 +255,8 @@ class MapLifter:
             if config.perspective_rounds:
                 moved = flattened(seen, found)
                 found = asked(rotation)
+        everybody = torch.arange(len(points))
+        found = found._replace(cost=found.cost + self._tilts(rotation, up, everybody))
         order = found.cost.argsort(dim=1)
         joints = to_joints(found.shape)
         share = (counts / counts.sum(-1, keepdim=True))[..., None]
@@ -278,6 +296,17 @@ def _checked(xy: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]
     weight = torch.where(valid[:, None], weight, 1.0)
     stand_in = torch.linspace(0.0, 1.0, 2 * JOINTS, dtype=torch.float64).view(JOINTS, 2)
     return torch.where(valid[:, None, None], points, stand_in), weight, valid
+
+
+def _checked_covariance(covariance: Tensor, weight: Tensor) -> Tensor:
+    """Covariances in double precision, harmless where nothing counts."""
+    if covariance.shape != (*weight.shape, 2, 2):
+        raise ValueError(f"covariance: expected {(*weight.shape, 2, 2)}, got {tuple(covariance.shape)}")
+    covariance = torch.where((weight > 0)[..., None, None], covariance.double(), torch.eye(2, dtype=torch.float64))
+    trace, determinant = covariance.diagonal(dim1=-2, dim2=-1).sum(-1), torch.linalg.det(covariance)
+    if not bool((covariance.isfinite().all(-1).all(-1) & (trace > 0) & (determinant >= 0)).all()):
+        raise ValueError("covariance: expected finite, positive ones for all landmarks that count")
+    return covariance
 
 
 def _alike(weight: Tensor, bins: Tensor) -> list[Tensor]:

@@ -8,8 +8,8 @@ looked at from coarse to fine, and few of them are worked out in full:
 3. the headings between, next to the best of those (in more steps, where there are many);
 4. what is then within rounding of the best, in double precision (`Search.solved`): this decides, and is the answer.
 
-The winner is that of the exhaustive search for more than 999 people of 1000; its pose, scale and cost are those of
-`projection.solve`.
+The winner is that of the exhaustive search for more than 999 people of 1000 (three components with a basis of 20, 80
+headings, landmarks missing or weighted at random); its pose, scale and cost are those of `projection.solve`.
 """
 
 from __future__ import annotations
@@ -41,21 +41,24 @@ from sightline.methods.deeplift.shapes import CENTRED, JOINTS
 
 FIRST: Final = 20
 """About so many headings of each component are looked at first: every 18°."""
-FACTORS: Final = 8
+FACTORS: Final = 10
 """Factors of the first stage."""
 KEPT: Final = 10
 """Candidates that the second stage looks at."""
-WIDENED: Final = 5
+WIDENED: Final = 4
 """Candidates whose neighbours the third stage looks at."""
 ALONE: Final = 4
 """Systems up to which NumPy solves faster than torch has begun."""
 FEW: Final = 40
 """So many candidates are all worked out."""
-ROUNDING: Final = 0.03
-"""Nats within which single precision does not decide."""
-CHUNK: Final = 112
+SHARPEST: Final = 5e-4
+"""Least noise (body sizes), a component's and the landmarks' together, that single precision can work with."""
+CHUNK: Final = 128
 """People looked at together, so that their systems stay in the processor's cache."""
 _FITTING = 6
+_ROUNDING = 2e-6
+"""What single precision errs in costs, times the least variance: twice the most that was seen."""
+_LEAST_ROUNDING = 0.02
 _PICTURE = 2 * JOINTS
 _TO_ROWS = CENTRED.mT.numpy()
 
@@ -181,6 +184,8 @@ class Search:
     """All candidates, components × headings, for one noise of the landmarks and one pitch of the camera."""
 
     headings: int
+    rounding: float
+    """Nats within which single precision does not decide."""
     rough: Rough
     turned: Turned
     lines: Float[ndarray, "candidate line 50"]
@@ -208,18 +213,23 @@ class Search:
         Raises:
             ValueError: without a heading or without noise.
         """
+        own = mixture.gaussians.noise.square()
+        least = float(own.min()) + noise**2
         if count < 1 or not noise > 0:
             raise ValueError(f"count, noise: expected at least one heading and some noise, got {count} and {noise}")
+        if least < SHARPEST**2:
+            raise ValueError(f"noise: expected at least {SHARPEST} with the mixture's own, got {least**0.5:.1e}")
         cam_from_body = heading_rotations(count, pitch)
         columns = torch.einsum("rxa,ckaj->crkxj", cam_from_body, columns_in_body(mixture)).flatten(0, 1)
         still = torch.eye(3, dtype=columns.dtype)[:2, :, None].expand(len(columns), 2, 3, JOINTS)
         lines = torch.cat([still, columns], dim=1)
         return cls(
             headings=count,
+            rounding=max(_LEAST_ROUNDING, _ROUNDING / least),
             rough=Rough.build(mixture, cam_from_body, noise),
             turned=Turned.build(mixture, count, pitch, noise),
             lines=torch.cat([lines[:, :, :2].flatten(2), lines[:, :, 2] @ CENTRED.mT], dim=2).numpy(),
-            own=mixture.gaussians.noise.square().repeat_interleave(count)[:, None].numpy(),
+            own=own.repeat_interleave(count)[:, None].numpy(),
             shares=-2.0 * mixture.shares.log().repeat_interleave(count).numpy(),
             prior=np.diag([0.0, 0.0, *[1.0] * mixture.gaussians.basis.shape[2], 0.0, 0.0]),
             near=_neighbours(len(mixture.shares), count),
@@ -249,7 +259,7 @@ class Search:
             size = np.where(valid, size, 1.0)
         told = 2.0 * np.add.reduce(weight > 0, axis=1) - 2.0
         cost = self.costs(_landmarks(view, weight, told))
-        person, candidate = (cost <= np.minimum.reduce(cost, axis=1, keepdims=True) + ROUNDING).nonzero()
+        person, candidate = (cost <= np.minimum.reduce(cost, axis=1, keepdims=True) + self.rounding).nonzero()
         found = self.solved(candidate, view[person], weight[person], told[person])
         if len(person) > len(view):
             exact = np.full(cost.shape, np.inf)
