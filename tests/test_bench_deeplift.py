@@ -351,18 +351,7 @@ def test_the_quick_bench_prints_the_contracts_json(tmp_path: Path) -> None:
     assert report["bench"] == "deeplift"
     assert all(set(claim) >= {"id", "text", "value", "target", "better", "holds"} for claim in report["claims"])
     tables = {row["table"] for row in report["rows"]}
-    assert tables == {
-        "fits",
-        "size",
-        "rotations",
-        "growth",
-        "turning",
-        "noise",
-        "choice",
-        "cameras",
-        "modes",
-        "fit seeds",
-    }
+    assert tables == {"fits", "size", "rotations", "growth", "turning", "noise", "choice", "cameras", "modes"}
     assert all(row["mpjpe_mm"] < 400 for row in report["rows"] if row["table"] != "fits")
     assert not list((tmp_path / "out").glob("*")), "a quick run writes no results"
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["deeplift_poses.png"]
