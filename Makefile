@@ -40,6 +40,7 @@ package: $(VENV)/installed-dev ## build the wheel, install it in a clean environ
 	root=$$PWD; out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; cd "$$out" \
 	  && https_proxy=http://127.0.0.1:9 http_proxy=http://127.0.0.1:9 "$$root"/build/package/venv/bin/sightline demo -o demo \
 	  && test -s demo/poses.json && test -s demo/picture.png
+	rm -rf build/package/venv
 	@echo "package: the wheel in build/package works on its own"
 
 figures: $(VENV)/installed ## draw the figures of docs/ anew
