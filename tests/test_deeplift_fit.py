@@ -12,14 +12,23 @@ from scipy.stats import multivariate_normal
 from torch.testing import assert_close
 
 from deeplift_world import DOUBLE, chance, drawn, headings, known_mixture, poses
+from sightline.data.people import PeopleConfig, sample_bodies
 from sightline.geometry.rotation import axis_rotation
-from sightline.methods.deeplift.alignment import aligned, faced, fit_rotation, upright_start
+from sightline.methods.deeplift.alignment import (
+    aligned,
+    exact_angles,
+    faced,
+    fit_rotation,
+    quick_angles,
+    upright_start,
+)
 from sightline.methods.deeplift.fit import choose_size, doubled, fit_prior
-from sightline.methods.deeplift.gaussian import NOISE_FLOOR, Gaussians, fitted, whitening
+from sightline.methods.deeplift.gaussian import NOISE_FLOOR, Gaussians, Whitening, fitted, whitening
 from sightline.methods.deeplift.mixture import (
     CHUNK,
     FitConfig,
     Mixture,
+    Turns,
     em,
     fit_mixture,
     moments,
@@ -136,11 +145,76 @@ def test_the_best_turn_is_that_of_a_fine_grid() -> None:
     grid = axis_rotation("z", torch.arange(3600, dtype=DOUBLE) * (2 * math.pi / 3600))
     for row in range(2):
         one = Gaussians(*(value[row : row + 1] for value in mixture.gaussians))
-        every = torch.stack([log_prob(rotated(shape, turn), one) for turn in grid])
+        every = log_prob(rotated(shape.expand(3600, -1, -1), grid[:, None]).flatten(0, 1), one).unflatten(0, (-1, 12))
         assert bool((found[row].log_prob >= every.max(0).values - 1e-9).all())
         assert_close(found[row].log_prob, every.max(0).values, atol=0.05, rtol=0)
         assert_close(found[row].shape, rotated(shape, found[row].rotation))
         assert_close(log_prob(found[row].shape, one), found[row].log_prob)
+
+
+def one_of(gaussians: Gaussians, row: int) -> tuple[torch.Tensor, Whitening]:
+    white = whitening(gaussians)
+    return gaussians.mean[row], Whitening(white.matrix[row], white.constant[row])
+
+
+def any_gaussians(count: int, noise: float, seed: int = 0) -> Gaussians:
+    """Gaussians that know nothing of people, under which polynomials of turns have all forms."""
+    generator = chance(seed)
+    mean = 0.3 * torch.randn(count, DIMENSIONS, generator=generator, dtype=DOUBLE)
+    basis = 0.3 * torch.randn(count, DIMENSIONS, 20, generator=generator, dtype=DOUBLE)
+    return Gaussians(mean, basis, torch.full((count,), noise, dtype=DOUBLE))
+
+
+@pytest.mark.parametrize("noise", [1e-3, 0.03, 1.0])
+def test_turns_sought_in_single_precision_are_those_of_the_exact_twin(noise: float) -> None:
+    gaussians = any_gaussians(6, noise)
+    shape = torch.randn(400, DIMENSIONS, generator=chance(9), dtype=DOUBLE)
+    gaussians.mean[5] *= 0.0  # a turn and its opposite are as likely
+    for row, found in enumerate(aligned(shape, gaussians, "upright")):
+        mean, white = one_of(gaussians, row)
+        twin = rotated(shape, axis_rotation("z", exact_angles(shape, mean, white)))
+        one = Gaussians(*(value[row : row + 1] for value in gaussians))
+        best = log_prob(twin, one)
+        assert_close(found.log_prob, best, rtol=1e-9, atol=1e-9)
+        assert_close(found.shape, rotated(shape, found.rotation))
+
+
+def test_where_single_precision_cannot_tell_it_says_so() -> None:
+    """A pose and its opposite are as likely under a mean that is a vertical line, and so unsure."""
+    gaussians = known_mixture(1, noise=0.01).gaussians
+    shape = rotated(to_shapes(poses(50)).shape, headings(50))
+    _, sure = quick_angles(shape, *one_of(gaussians, 0))
+    assert bool(sure.any())
+    line = gaussians._replace(mean=torch.cat([torch.zeros(1, 32, dtype=DOUBLE), gaussians.mean[:, 32:]], dim=1))
+    flat = shape * torch.cat([torch.ones(32, dtype=DOUBLE), torch.zeros(16, dtype=DOUBLE)])
+    line.mean[:, 32:] = 0.0
+    _, unsure = quick_angles(flat, *one_of(line, 0))
+    assert not bool(unsure.any())
+
+
+def test_the_slope_of_the_best_density_needs_no_slope_of_the_turn() -> None:
+    gaussians = known_mixture(1, noise=0.02).gaussians
+    shape = rotated(drawn(known_mixture(1), 4, noise=True)[0], headings(4)).requires_grad_()
+
+    def density(value: torch.Tensor) -> torch.Tensor:
+        return aligned(value, gaussians, "upright")[0].log_prob
+
+    assert torch.autograd.gradcheck(density, (shape,), eps=1e-6, atol=1e-2, rtol=1e-3)
+
+
+def test_a_turn_that_was_kept_is_only_exchanged_for_a_likelier_one() -> None:
+    mixture = known_mixture(2, noise=0.01)
+    shape, _ = drawn(mixture, 40, noise=True)
+    before = torch.stack(
+        [axis_rotation("x", 3.0 * torch.rand(40, generator=chance(3), dtype=DOUBLE)) @ headings(40, k) for k in (1, 2)]
+    )
+    for row, found in enumerate(aligned(shape, mixture.gaussians, "any", before)):
+        one = Gaussians(*(value[row : row + 1] for value in mixture.gaussians))
+        kept = log_prob(rotated(shape, before[row]), one)
+        assert bool((found.log_prob >= kept).all())
+        assert bool((found.log_prob > kept + 1.0).any())
+        assert_close(found.shape, rotated(shape, found.rotation))
+        assert_close(found.log_prob, log_prob(found.shape, one))
 
 
 def test_free_turns_are_found_whatever_way_a_pose_lies() -> None:
@@ -186,12 +260,18 @@ def test_a_known_turn_is_found_from_some_of_the_joints(orientation: str) -> None
         FitConfig(components=3, basis=6, turning="once"),
         FitConfig(components=3, basis=6, turning="hips"),
         FitConfig(components=1, basis=12),
-        FitConfig(components=2, basis=47, grow=False),
+        FitConfig(components=2, basis=47, grow=False, iterations=60),
+        FitConfig(components=1, basis=12, orientation="any", iterations=60),
+        FitConfig(components=3, basis=10, orientation="any", iterations=40, tolerance=-1.0, grow=False),
+        FitConfig(components=2, basis=8, orientation="any", turning="once", iterations=40),
     ],
-    ids=lambda config: f"{config.components}-{config.basis}-{config.turning}",
+    ids=lambda config: f"{config.orientation}-{config.components}-{config.basis}-{config.turning}",
 )
 def test_no_pass_makes_poses_less_likely(config: FitConfig) -> None:
-    found = fit_mixture(doubled(poses(300)), config)
+    shape = doubled(poses(300))
+    if config.orientation == "any":
+        shape = rotated(shape, axis_rotation("x", torch.linspace(0.0, 3.0, 600, dtype=DOUBLE)) @ headings(600))
+    found = fit_mixture(shape, config)
     for trace in found.traces.values():
         assert all(after >= before - 1e-9 for before, after in zip(trace, trace[1:], strict=False))
         assert trace[-1] >= trace[0] - 1e-9
@@ -206,6 +286,25 @@ def test_a_pass_is_the_same_in_one_chunk_and_in_several(monkeypatch: pytest.Monk
     parts = moments(shape, mixture, config)
     for one, other in zip(whole, parts, strict=True):
         assert_close(one, other)
+
+
+def test_free_turns_are_kept_from_pass_to_pass_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightline.methods.deeplift.mixture.CHUNK", 16)
+    mixture, config = known_mixture(2), FitConfig(components=2, basis=4, orientation="any")
+    shape, _ = drawn(mixture, 40, noise=True)
+    turns: Turns = []
+    once = moments(shape, mixture, config, turns)
+    assert [tuple(part.shape) for part in turns] == [(2, 16, 3, 3), (2, 16, 3, 3), (2, 8, 3, 3)]
+    assert once.log_likelihood == moments(shape, mixture, config).log_likelihood
+    first = turns[0].clone()
+    again = moments(shape, mixture, config, turns)
+    assert len(turns) == 3
+    assert again.log_likelihood >= once.log_likelihood
+    assert_close(again.log_likelihood, once.log_likelihood, atol=1e-3, rtol=0)
+    assert_close(turns[0], first, atol=0.05, rtol=0)
+    upright: Turns = []
+    moments(shape, mixture, FitConfig(components=2, basis=4), upright)
+    assert upright == []
 
 
 def test_moments_are_those_of_a_plain_loop() -> None:
@@ -229,7 +328,8 @@ def test_a_known_mixture_is_found_again() -> None:
     """Two modes far apart, turned any way: shares, means up to a turn, and variances come back."""
     truth = known_mixture(2, basis=3, noise=0.003)
     shape, component = drawn(truth, 6000, noise=True)
-    found = fit_mixture(rotated(shape, headings(6000)), FitConfig(components=2, basis=3)).mixture
+    config = FitConfig(components=2, basis=3, iterations=60)
+    found = fit_mixture(rotated(shape, headings(6000)), config).mixture
     order = found.shares.argsort(descending=True)
     share = float((component == 0).double().mean())
     assert found.shares[order].tolist() == pytest.approx([share, 1 - share], abs=0.01)
@@ -281,6 +381,8 @@ def test_all_poses_are_looked_at_where_there_are_more_than_the_sample() -> None:
     shape = doubled(poses(300))
     found = fit_mixture(shape, FitConfig(components=2, basis=5, sample=150, iterations=5))
     assert set(found.traces) == {"alignment", "sample", "all"}
+    few = fit_mixture(shape, FitConfig(components=2, basis=5, sample=150, iterations=5, last_iterations=2))
+    assert len(few.traces["all"]) == 2 < len(few.traces["sample"])
 
 
 def test_a_growing_basis_is_no_worse_on_poses_that_turn() -> None:
@@ -310,6 +412,7 @@ def test_poses_that_nothing_can_be_fitted_to(shape: torch.Tensor, message: str) 
         {"basis": 0},
         {"orientation": "any", "turning": "hips"},
         {"sample": 0},
+        {"last_iterations": 0},
     ],
 )
 def test_configurations_that_mean_nothing(changes: dict) -> None:
@@ -325,6 +428,27 @@ def test_the_size_is_chosen_by_people_whom_the_fit_has_not_seen() -> None:
     config = FitConfig(components=best.components, basis=best.basis, iterations=6)
     again = fit_mixture(doubled(poses(300)), config).mixture
     assert best.held_out == pytest.approx(moments(doubled(poses(80, seed=9)), again, config).log_likelihood, abs=1e-6)
+
+
+def test_mirror_images_follow_the_poses_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    joints = poses(20)
+    shape = to_shapes(joints).shape
+    for chunk in (7, 1000):
+        monkeypatch.setattr("sightline.methods.deeplift.fit.CHUNK", chunk)
+        assert_close(doubled(joints), torch.cat([shape, mirrored(shape)]))
+        assert doubled(joints.float()).dtype == torch.float32
+
+
+def test_plausibility_is_told_among_bodies_that_vary_as_those_of_the_fit() -> None:
+    """Bodies of one make are all plausible among themselves, drawn ones less than they should be among those."""
+    people = PeopleConfig(size_std=0.1, bone_std=0.1)
+    generator = chance(4)
+    joints, others, more = (sample_bodies(poses(400, seed), generator, people) for seed in (0, 1, 2))
+    config = FitConfig(components=1, basis=20, iterations=30)
+    alike, _ = fit_prior(joints, others, config)
+    narrow, _ = fit_prior(joints, poses(400, seed=1), config)
+    assert float(alike.plausibility(more).mean()) == pytest.approx(0.5, abs=0.06)
+    assert float(narrow.plausibility(more).mean()) < 0.35
 
 
 def test_a_prior_knows_its_people() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from sightline.geometry.rotation import axis_rotation, rotation_from_pitch_roll
 from sightline.methods.deeplift.candidates import free_rotations
 from sightline.methods.deeplift.map_lifter import MapConfig, MapLifter
 from sightline.methods.deeplift.mixture import Mixture
-from sightline.methods.deeplift.posterior import covariance, deviations, joint_covariance
+from sightline.methods.deeplift.posterior import deviations, joint_covariance, posterior
 from sightline.methods.deeplift.projection import LEVEL_FROM_WORLD, centred_view, heading_rotations, solve
 from sightline.methods.deeplift.refine import flattened, turned_best
 from sightline.methods.deeplift.shapes import CENTRED, FLIP, limb_size, rotated, to_joints, to_shapes
@@ -378,7 +379,7 @@ def test_a_covariance_rolls_with_the_camera(lifter: MapLifter) -> None:
 )
 def test_directions_and_covariances_that_are_none(lifter: MapLifter, name: str, value: Tensor) -> None:
     truth, _ = standing(count=3)
-    call = getattr(MapLifter.lift, "__wrapped__", MapLifter.lift)
+    call: Any = getattr(MapLifter.lift, "__wrapped__", MapLifter.lift)
     while hasattr(call, "__wrapped__"):
         call = call.__wrapped__
     with pytest.raises(ValueError, match=f"{name}: expected"):
@@ -492,7 +493,8 @@ def test_covariance_is_that_of_the_literal_conditional() -> None:
     weight = torch.ones(3, 17, dtype=DOUBLE)
     weight[:, [3, 9]] = 0.0
     found = solve(mixture, component, turn, xy, spread(3), weight)
-    whole = covariance(mixture, component, turn, xy, spread(3), weight, found.inverse_scale)
+    known = posterior(mixture, component, turn, xy, spread(3), weight, found.inverse_scale)
+    whole = known.covariance
     assert_close(whole, whole.mT, atol=1e-10, rtol=0)
     assert float(torch.linalg.eigvalsh(whole).min()) > -1e-9
     step = 1e-5
@@ -505,6 +507,7 @@ def test_covariance_is_that_of_the_literal_conditional() -> None:
         slope = torch.from_numpy((moved[1] - moved[0]) / (2 * step))
         slope = slope - slope.mean(0)
         joints = joint_covariance(whole, None)[row]
+        assert_close(known.scale[row], torch.tensor(bend**-0.5 / float(found.inverse_scale[row])), atol=0, rtol=1e-3)
         scale_part = slope[:, :, None, None] * slope[None, None] / bend
         lift = np.kron(np.eye(3), CENTRED.numpy().T)
         turned = np.kron(turn[row].numpy(), np.eye(16))
@@ -525,7 +528,7 @@ def test_deviations_cover_the_errors_of_people_drawn_from_the_model() -> None:
     xy = to_joints(truth)[..., :2] + NOISE * torch.randn(300, 17, 2, generator=chance(1), dtype=DOUBLE)
     weight = torch.ones(300, 17, dtype=DOUBLE)
     found = solve(mixture, component, turn, xy, spread(300), weight)
-    whole = covariance(mixture, component, turn, xy, spread(300), weight, found.inverse_scale)
+    whole = posterior(mixture, component, turn, xy, spread(300), weight, found.inverse_scale).covariance
     sigma = deviations(joint_covariance(whole))[:, 1:]
     error = to_joints(found.shape) - to_joints(truth)
     error = (error - error[:, :1])[:, 1:]

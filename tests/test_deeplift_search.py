@@ -9,12 +9,15 @@ from torch import Tensor
 
 from deeplift_world import chance, drawn, headings, known_mixture
 from sightline.methods.deeplift import search as search_module
-from sightline.methods.deeplift import search_systems
+from sightline.methods.deeplift import search_systems, tables
+from sightline.methods.deeplift.gaussian import Gaussians
 from sightline.methods.deeplift.mixture import Mixture
-from sightline.methods.deeplift.projection import Solved, heading_rotations, scaled, solve
+from sightline.methods.deeplift.projection import Solved, centred_view, heading_rotations, scaled, solve
 from sightline.methods.deeplift.search import Found, Search
 from sightline.methods.deeplift.search_systems import Corner, Landmarks, corners_one_by_one, corners_together
 from sightline.methods.deeplift.shapes import rotated, to_joints
+from sightline.methods.deeplift.tables import Candidates, build_table
+from sightline.methods.deeplift.weights import load_prior
 
 DOUBLE = torch.float64
 NOISE = 0.01
@@ -138,7 +141,7 @@ def test_a_batch_is_the_same_as_one_by_one_and_as_its_chunks(monkeypatch: pytest
     search = Search.build(mixture, pitch=0.1, noise=NOISE)
     together = search.best(xy, weight)
     alone = [search.best(xy[row : row + 1], weight[row : row + 1]) for row in range(len(xy))]
-    monkeypatch.setattr(search_module, "CHUNK", 5)
+    monkeypatch.setattr(search_module, "CHUNK", 5 * 12 * 12)
     chunked = search.best(xy, weight)
     for name in Found._fields:
         joined = torch.cat([getattr(one, name) for one in alone])
@@ -260,3 +263,128 @@ def test_costs_are_those_of_the_plain_formula() -> None:
     inverse_scale, cost = Corner(alpha.numpy(), beta.numpy(), gamma.numpy()).scaled(told.numpy())
     torch.testing.assert_close(torch.from_numpy(inverse_scale), expected.inverse_scale)
     torch.testing.assert_close(torch.from_numpy(cost), expected.cost)
+
+
+@pytest.mark.parametrize("noise", [0.004, 0.03])
+@pytest.mark.parametrize("count", [1, 5])
+def test_kept_candidates_cost_what_the_plain_solve_says(noise: float, count: int) -> None:
+    mixture = known_mixture(2, 6)
+    xy, weight = seen_people(mixture, 24, missing=0.3, weighted=True)
+    search = Search.build(mixture, count=60, noise=noise)
+    candidate, cost = search.kept(xy, weight, count)
+    assert candidate.shape == cost.shape == (24, count)
+    assert cost.dtype == DOUBLE
+    rows = xy[:, None].expand(-1, count, 17, 2), weight[:, None].expand(-1, count, 17)
+    torch.testing.assert_close(cost, solved(mixture, candidate, 60, 0.0, *rows, noise).cost, atol=1e-6, rtol=0)
+    assert bool((cost.diff(dim=1) >= 0).all())
+    assert all(len(set(row)) == count for row in candidate.tolist())
+    best = search.best(xy, weight)
+    torch.testing.assert_close(candidate[:, 0], best.component * 60 + best.rotation)
+    torch.testing.assert_close(cost[:, 0], best.cost)
+
+
+def test_kept_are_the_cheapest_and_the_rest_is_padded() -> None:
+    mixture = known_mixture(2, 6)
+    xy, weight = seen_people(mixture, 8, missing=0.3)
+    weight[3] = 0.0
+    candidate, cost = Search.build(mixture, count=12, noise=NOISE).kept(xy, weight, 30)
+    everything = exhaustive(mixture, 12, 0.0, xy, weight.where(weight.any(1, keepdim=True), 1.0))
+    seen = torch.arange(8) != 3
+    torch.testing.assert_close(cost[seen, :24], everything.sort(1).values[seen], atol=1e-6, rtol=0)
+    torch.testing.assert_close(candidate[seen, :24], everything.argsort(1)[seen])
+    assert bool(cost[:, 24:].isinf().all())
+    assert bool(cost[3].isinf().all())
+    with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
+        Search.build(mixture, count=12, noise=NOISE).kept(xy, weight, 0)
+    nobody = Search.build(mixture, noise=NOISE).kept(xy[:0], weight[:0], 3)
+    assert [tuple(value.shape) for value in nobody] == [(0, 3), (0, 3)]
+
+
+def test_costs_of_searches_with_other_noise_and_pitch_compare() -> None:
+    mixture = known_mixture(2, 6)
+    xy, weight = seen_people(mixture, 6, pitch=0.2, missing=0.3, weighted=True)
+    for pitch, noise in ((0.2, 0.01), (0.2, 0.02), (-0.1, 0.01)):
+        candidate, cost = Search.build(mixture, count=60, pitch=pitch, noise=noise).kept(xy, weight, 1)
+        twin = solved(mixture, candidate[:, 0], 60, pitch, xy, weight, noise)
+        torch.testing.assert_close(cost[:, 0], twin.cost, atol=1e-6, rtol=0)
+
+
+def test_near_ties_are_decided_in_double_precision() -> None:
+    plain = known_mixture(1, 6)
+    mean, basis, noise = plain.gaussians
+    twice = Gaussians(mean.repeat(2, 1), basis.repeat(2, 1, 1), noise.repeat(2))
+    xy, weight = seen_people(plain, 30, missing=0.3, weighted=True)
+    for better in (0, 1):
+        shares = torch.tensor([0.5, 0.5], dtype=DOUBLE)
+        shares[better] += 1e-6
+        mixture = Mixture(twice, shares)
+        found = Search.build(mixture, noise=NOISE).best(xy, weight)
+        assert found.component.tolist() == [better] * 30
+        everything = build_table(mixture, Candidates.of(2, heading_rotations(80, 0.0), (NOISE,)), weight[0])
+        best = everything.best(centred_view(xy).float()).candidate
+        assert (best // 80).tolist() == [better] * 30
+
+
+def test_directions_of_no_length_are_no_trouble() -> None:
+    mixture = known_mixture(2, 6)
+    mean, basis, noise = mixture.gaussians
+    flat = Mixture(Gaussians(mean, basis * (torch.arange(6) < 2), noise), mixture.shares)
+    xy, weight = seen_people(flat, 12, missing=0.3)
+    agrees(Search.build(flat, count=60, noise=NOISE).best(xy, weight), flat, 60, 0.0, xy, weight)
+
+
+@pytest.mark.parametrize("noise", [0.005, 0.04])
+def test_the_shipped_prior(noise: float) -> None:
+    mixture = load_prior()[0].mixture
+    xy, weight = seen_people(mixture, 5, pitch=0.1, missing=0.3, weighted=True)
+    found = Search.build(mixture, pitch=0.1, noise=noise).best(xy, weight)
+    everything = exhaustive(mixture, 80, 0.1, xy, weight, noise)
+    torch.testing.assert_close(found.component * 80 + found.rotation, everything.argmin(1))
+    torch.testing.assert_close(found.cost, everything.amin(1), atol=1e-6, rtol=0)
+
+
+def test_searches_that_differ_in_noise_share_their_tables() -> None:
+    mixture = known_mixture(2, 6)
+    one, other = (Search.build(mixture, pitch=0.123, noise=noise).turned for noise in (0.01, 0.02))
+    assert one.among is other.among
+    assert one.landmark_noise != other.landmark_noise
+
+
+def tables_world(count: int = 40) -> tuple[Mixture, Candidates, Tensor, Tensor]:
+    mixture = known_mixture(2, 6)
+    xy, _ = seen_people(mixture, 200)
+    return mixture, Candidates.of(2, heading_rotations(count, 0.0), (NOISE, 0.02)), torch.ones(17, dtype=DOUBLE), xy
+
+
+def test_tables_find_what_the_double_twin_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture, candidates, weight, xy = tables_world(360)
+    view = centred_view(xy / 300.0)
+    twin = build_table(mixture, candidates, weight, dtype=DOUBLE)
+    exact = twin.costs(view)[0]
+    table = build_table(mixture, candidates, weight)
+    best = table.best(view.float())
+    torch.testing.assert_close(best.candidate, exact.argmin(1))
+    torch.testing.assert_close(best.shape.double(), twin.best(view).shape, atol=1e-4, rtol=0)
+    single = table.costs(view.float())[0]
+    near = exact <= exact.amin(1, keepdim=True) + 3.0
+    assert float((single - exact).abs()[near].max()) < 0.5 * table.rounding * table.told
+    monkeypatch.setattr(tables, "_CHUNK", 64)
+    torch.testing.assert_close(table.best(view.float()), best)
+
+
+def test_tables_are_the_same_in_chunks_and_without_poses(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture, candidates, weight, xy = tables_world()
+    log_prior = torch.linspace(-1.0, 0.0, len(candidates.component), dtype=DOUBLE)
+    view = centred_view(xy / 300.0).float()
+    table = build_table(mixture, candidates, weight, log_prior)
+    monkeypatch.setattr(tables, "_BUILT", 7)
+    chunked = build_table(mixture, candidates, weight, log_prior)
+    short = build_table(mixture, candidates, weight, log_prior, poses=False)
+    torch.testing.assert_close(chunked.best(view), table.best(view))
+    for costs, inverse_scale in (chunked.costs(view), short.costs(view)):
+        torch.testing.assert_close(costs, table.costs(view)[0])
+        torch.testing.assert_close(inverse_scale, table.costs(view)[1])
+    assert short.nbytes == 160 * 4 * (528 + 32 + 1)
+    assert table.nbytes == short.nbytes + 160 * (4 * 48 * 33 + 8 * 561)
+    with pytest.raises(ValueError, match="expected one built with poses=True"):
+        short.best(view)

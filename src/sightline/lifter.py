@@ -25,8 +25,8 @@ from sightline.methods.abspose.partial import PartialLifter
 from sightline.methods.abspose.weights import DEFAULT_WEIGHTS, load_lifter, partner_of
 from sightline.methods.deeplift.engine import DeepLiftEngine
 from sightline.methods.deeplift.filling import filled
+from sightline.methods.deeplift.judging import judged
 from sightline.methods.deeplift.map_lifter import MapConfig
-from sightline.methods.deeplift.prior import PosePrior
 from sightline.methods.deeplift.weights import ANY_PRIOR, DEFAULT_PRIOR, METHOD, load_prior
 from sightline.nn.device import torch_device
 from sightline.skeleton import Conversion, conversion, get_skeleton
@@ -178,6 +178,7 @@ class Lifter:
         *,
         height_m: float | None = None,
         scale_source: ScaleSource = "calibrated_focal",
+        plausibility: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> LiftResult:
         """Lift all people of all frames.
@@ -187,6 +188,7 @@ class Lifter:
             camera: the camera that took the pictures; another resolution of the same aspect is scaled.
             height_m: barefoot stature of everybody whose keypoints do not say their own.
             scale_source: how the focal length is known; kept in the result.
+            plausibility: also say how plausible poses are, which takes some milliseconds however few they are.
             progress: called with the number of people done and of all.
 
         Raises:
@@ -204,6 +206,7 @@ class Lifter:
         skipped += [_unplaced(row) for row, person in zip(rows, people, strict=True) if person is None]
         rows = [row for row, person in zip(rows, people, strict=True) if person is not None]
         frames = _frames(keypoints, rows, [person for person in people if person is not None])
+        frames = judged(frames) if plausibility else frames
         heights = [row.person.height_m or height_m for row in rows]
         scale = self._scale(heights, scale_source, keypoints.skeleton.name)
         poses = Poses(
@@ -288,18 +291,6 @@ class Lifter:
         prior, config, _ = load_prior(DEFAULT_PRIOR)
         return DeepLiftEngine(prior, config, MapConfig(refine=False))
 
-    @cached_property
-    def _judge(self) -> PosePrior:
-        """The prior that says how plausible poses are, whatever their orientation."""
-        return load_prior(ANY_PRIOR)[0]
-
-    def _plausibility(self, joints_cam: np.ndarray) -> np.ndarray:
-        """Share of real poses that are less likely; NaN for people without a pose."""
-        told, there = np.full(len(joints_cam), np.nan), np.isfinite(joints_cam).all((1, 2))
-        if there.any():
-            told[there] = self._judge.plausibility(torch.from_numpy(joints_cam[there])).numpy()
-        return told
-
     def _people(
         self,
         rows: list[_Row],
@@ -316,10 +307,9 @@ class Lifter:
             lifted = self.engine.lift(
                 readied, [row.number for row in part], camera, torch.tensor(heights, dtype=torch.float64)
             )
-            plausible = self._plausibility(lifted.joints_cam)
             for number, row in enumerate(part):
                 placed = np.isfinite(lifted.joints_cam[number]).all() and lifted.joints_cam[number, 0, 2] > 0
-                yield _person(row, lifted, number, camera, float(plausible[number])) if placed else None
+                yield _person(row, lifted, number, camera) if placed else None
             if progress is not None:
                 progress(start + len(part), len(rows))
 
@@ -358,7 +348,7 @@ _RIVAL_SHARE, _RIVAL_APART_M = 0.15, 0.06
 """A competing pose is told where it is so likely, and its joints so far from the pose that was chosen in the mean."""
 
 
-def _person(row: _Row, lifted: LiftedPeople, number: int, camera: Camera, plausibility: float) -> Person:
+def _person(row: _Row, lifted: LiftedPeople, number: int, camera: Camera) -> Person:
     joints_cam = lifted.joints_cam[number]
     seen = row.seen.keypoints_px[np.isfinite(row.seen.keypoints_px).all(-1)]
     return Person(
@@ -371,7 +361,6 @@ def _person(row: _Row, lifted: LiftedPeople, number: int, camera: Camera, plausi
         confidence=row.person.confidence,
         sigma_m=None if lifted.sigma_m is None else lifted.sigma_m[number],
         hypotheses=_rivals(lifted, number, camera),
-        plausibility=round(plausibility, 3),
     )
 
 

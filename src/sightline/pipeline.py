@@ -15,6 +15,7 @@ from sightline.formats.camera import read_camera
 from sightline.formats.detections import read_detections
 from sightline.lifter import Lifter, LiftResult, Skipped
 from sightline.methods.abspose.weights import DEFAULT_WEIGHTS
+from sightline.methods.deeplift.judging import judged
 from sightline.structures import KeypointFrame, Keypoints, Poses, ScaleSource
 from sightline.temporal.keypoint_repair import RepairReport, repaired
 from sightline.temporal.smoothing import smoothed
@@ -82,10 +83,11 @@ def lift_film(
         keypoints = with_ids(lifter, keypoints, camera, **facts)
     detected = keypoints
     keypoints, repairs = repaired(detected, lag_frames=None if smoothing == "offline" else 0)
-    result = lifter.lift(keypoints, camera, progress=progress, **facts)
+    result = lifter.lift(keypoints, camera, plausibility=False, progress=progress, **facts)
     as_detected = _taken_back(keypoints, detected, {(person.frame, person.id) for person in result.skipped})
     if as_detected:
-        again = lifter.lift(replace(keypoints, frames=tuple(as_detected.values())), camera, **facts)
+        frames = tuple(as_detected.values())
+        again = lifter.lift(replace(keypoints, frames=frames), camera, plausibility=False, **facts)
         lifted = {frame.index: frame for frame in again.poses.frames}
         frames = tuple(lifted.get(frame.index, frame) for frame in result.poses.frames)
         skipped = [person for person in result.skipped if person.frame not in lifted] + list(again.skipped)
@@ -95,6 +97,7 @@ def lift_film(
     if height_m is not None:
         sized = {person.id for _, person in keypoints.people() if person.id is not None}
     poses = smoothed(result.poses, mode=smoothing, fixed_size_ids=frozenset(sized))
+    poses = replace(poses, frames=judged(poses.frames))
     facts = vars(replace(result, poses=poses))
     return FilmResult(**facts, repairs=repairs, smoothing=smoothing)
 
@@ -125,7 +128,7 @@ def with_ids(lifter: Lifter, keypoints: Keypoints, camera: Camera, **facts: Any)
         facts: what else `Lifter.lift` takes.
     """
     tracker = Tracker(lifter.skeleton)
-    lifted = lifter.lift(_numbered(keypoints), camera, **facts).poses
+    lifted = lifter.lift(_numbered(keypoints), camera, plausibility=False, **facts).poses
     frames: list[KeypointFrame] = []
     for frame, poses in zip(keypoints.frames, lifted.frames, strict=True):
         rows = [person.id for person in poses.people if person.id is not None]

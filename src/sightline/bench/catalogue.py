@@ -152,6 +152,12 @@ def _deeplift_speed(settings: Settings, progress: Progress) -> Measured:
     return bench_deeplift_speed(quick=settings.quick, progress=progress)
 
 
+def _deeplift_fit(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.deeplift_fit import bench_deeplift_fit
+
+    return bench_deeplift_fit(quick=settings.quick, progress=progress)
+
+
 BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "abspose": (_abspose, "AbsPoseLifter's tables 1, 2, 3 and 5, its error model and figures, on held-out people"),
     "real": (_real, "single views of a real, calibrated scene against what all its views triangulate"),
@@ -165,5 +171,6 @@ BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "perspective-speed": (_perspective_speed, "speed and memory of perspective crops, beside affine ones"),
     "deeplift": (_deeplift, "the pose prior of Lifting from the Deep and its lifter, on held-out people"),
     "deeplift-speed": (_deeplift_speed, "speed of lifting with the prior, beside plain twins with the same answers"),
+    "deeplift-fit": (_deeplift_fit, "what a fit of the prior costs: seconds and memory for up to a million poses"),
     "lift": (_lift, "speed of the lifter, of the whole lift path and of virtual views"),
 }

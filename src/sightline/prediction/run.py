@@ -11,6 +11,7 @@ import numpy as np
 
 from sightline.detect.protocol import Detection
 from sightline.errors import InputError, UsageError
+from sightline.methods.deeplift.judging import judged
 from sightline.pipeline import Lifter, Smoothing, check_smoothing
 from sightline.prediction.cameras import CameraFinder, KnownCamera
 from sightline.prediction.predicted import Predicted
@@ -98,7 +99,7 @@ class Predictor:
         People of films and live sources get ids that last, their keypoints are repaired over time and their poses
         smoothed (`steady`); people of photos have the ids that `look` gives, or none. A photo that cannot be processed
         (a camera that does not fit it, a detector that fails) is left out and named in `failed`, a sentence each. The
-        same in a film is an `InputError`.
+        same in a film is an `InputError`. How plausible poses are is said of photos and films, not of live sources.
 
         Args:
             source: of the frames.
@@ -108,7 +109,22 @@ class Predictor:
             repairs: takes the report of what was repaired over time, when all frames are done.
             glimpse: called with every frame as soon as its people are known, with its pixels, before time is used.
         """
-        raw = self._predicted(source, look, cameras, [] if failed is None else failed)
+        timed = self._timed(source, look, cameras, [] if failed is None else failed, repairs, glimpse)
+        if source.kind == "live":  # nobody waits for others there, and alone judging takes too long
+            return timed
+        return _judged(timed, self.batch_size)
+
+    def _timed(
+        self,
+        source: Source,
+        look: Look,
+        cameras: CameraFinder,
+        failed: list[str],
+        repairs: list[RepairReport] | None,
+        glimpse: Callable[[Predicted], None] | None,
+    ) -> Iterator[Predicted]:
+        """Predict frames, and use time."""
+        raw = self._predicted(source, look, cameras, failed)
         sizes = FloorSizes.of(self.lifter.skeleton) if self.on_floor else None
         usual: Smoothing = "online" if source.kind == "live" else "offline"
         smoothing = usual if self.smoothing is None else self.smoothing
@@ -167,7 +183,7 @@ class Predictor:
             )
         rows = tuple(KeypointFrame(index=each.source.index, people=_numbered(each.people)) for each in seen)
         keypoints = Keypoints(skeleton=skeleton, image_size=image_size, frames=rows, fps=fps)
-        result = self.lifter.lift(keypoints, known.camera, height_m=self.height_m)
+        result = self.lifter.lift(keypoints, known.camera, height_m=self.height_m, plausibility=False)
         world = result.poses.world
         for each, lifted in zip(seen, result.poses.frames, strict=True):
             found = [each.people[person.id] for person in lifted.people if person.id is not None]
@@ -195,6 +211,27 @@ class Predictor:
         if person.height_m is not None or self.height_m is not None:
             return "learned" if self.lifter.mean_stature_m is None else "given_height"
         return "on_floor" if self.on_floor else "learned"
+
+
+def _judged(predicted: Iterator[Predicted], together: int) -> Iterator[Predicted]:
+    """Frames whose people say how plausible their poses are; where the source is stopped, those that wait come out."""
+    waiting: list[Predicted] = []
+
+    def ready() -> list[Predicted]:
+        frames = judged(one.frame for one in waiting)
+        done = [replace(one, frame=frame) for one, frame in zip(waiting, frames, strict=True)]
+        waiting.clear()
+        return done
+
+    try:
+        for one in predicted:
+            waiting.append(one)
+            if len(waiting) >= together:
+                yield from ready()
+    except KeyboardInterrupt:
+        yield from ready()
+        raise
+    yield from ready()
 
 
 def _plain(

@@ -102,7 +102,7 @@ class Steady:
         """People of one frame by id, lifted once more; without those who cannot be."""
         frame = KeypointFrame(index=one.frame.index, people=tuple(people))
         keypoints = Keypoints(skeleton=self.skeleton, image_size=one.image_size, frames=(frame,), fps=self.fps)
-        result = self.lifter.lift(keypoints, one.known.camera, height_m=self.height_m)
+        result = self.lifter.lift(keypoints, one.known.camera, height_m=self.height_m, plausibility=False)
         return {person.id: person for person in result.poses.frames[0].people}
 
 

@@ -87,8 +87,7 @@ def run_prior(
         fit = replace(fit, components=choices[0].components, basis=choices[0].basis)
     prior, fitted = fit_prior(joints, splits.val, fit, progress)
     stored = as_stored(prior)
-    facts = prior_config(stored)
-    facts = replace(facts, sigma_factor=_sigma_factor(stored, facts, splits.val))
+    facts = calibrated(stored, splits.val)
     passport = write_weights(
         prior_tensors(stored),
         folder,
@@ -145,14 +144,21 @@ def _expected(prior: PosePrior, facts: PriorConfig, joints: Tensor) -> dict[str,
     return scores
 
 
-def _sigma_factor(prior: PosePrior, facts: PriorConfig, joints: Tensor) -> float:
-    """What stated deviations have to be multiplied by to hold 68 % of the errors on other people, with noise."""
+def calibrated(prior: PosePrior, joints: Float[Tensor, "frame 17 3"]) -> PriorConfig:
+    """Return what a passport tells of a prior, with what stated deviations have to be multiplied by.
+
+    They then hold 68 % of the errors on views of other people with noisy keypoints, whether heights are given or not.
+    """
+    facts = prior_config(prior)
     engine, views = DeepLiftEngine(prior, facts), _views(joints, CALIBRATION_SEED)
     xy, _ = views.camera.normalized(views.keypoints_px)
     chance = step_generator(CALIBRATION_SEED, 1)
     side = (xy.amax(1) - xy.amin(1)).amax(1)[:, None, None]
     noise = _WORST_NOISE * torch.rand(len(xy), 1, 1, generator=chance) * side
     xy = xy + noise * torch.randn(xy.shape, generator=chance)
-    located, sigma = _located(engine, views, xy, torch.full_like(views.stature_m, torch.nan))
-    ratio = ((located - views.joints_cam.double()).abs() / sigma.clamp_min(1e-9)).flatten()
-    return round(float(ratio.sort().values[int(_COVERED * len(ratio))]), 4)
+    factors = []
+    for stature in (torch.full_like(views.stature_m, torch.nan), views.stature_m):
+        located, sigma = _located(engine, views, xy, stature)
+        ratio = ((located - views.joints_cam.double()).abs() / sigma.clamp_min(1e-9)).flatten()
+        factors.append(round(float(ratio.sort().values[int(_COVERED * len(ratio))]), 4))
+    return replace(facts, sigma_factor=factors[0], sigma_factor_known=factors[1])

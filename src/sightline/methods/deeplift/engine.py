@@ -15,7 +15,7 @@ from sightline.engine import LiftedPeople, Readied, rays_of, up_of
 from sightline.geometry.rotation import no_roll_rotation
 from sightline.geometry.translation import solve_translation
 from sightline.methods.deeplift.map_lifter import LEAST_LANDMARKS, MapConfig, MapLifter, MapPoses
-from sightline.methods.deeplift.posterior import covariance, joint_covariance
+from sightline.methods.deeplift.posterior import joint_covariance
 from sightline.methods.deeplift.prior import PosePrior
 from sightline.methods.deeplift.shapes import JOINTS
 from sightline.methods.deeplift.weights import PriorConfig
@@ -28,6 +28,8 @@ MODES = 3
 _LEVELS = (1.0, 0.3, 0.1)
 """Weights of landmarks by the detector's confidence: sure, doubtful, hardly."""
 _SURE, _DOUBTFUL = 0.5, 0.25
+_TOGETHER = 256
+"""People lifted together, which bounds memory."""
 
 
 class _Landmarks(NamedTuple):
@@ -37,6 +39,8 @@ class _Landmarks(NamedTuple):
 
 class DeepLiftEngine:
     """The prior's own lifter: any joint set that shares five landmarks with `h36m17`, none of them in particular.
+
+    It works on the processor, whatever device tensors come from.
 
     Args:
         prior: what poses are like.
@@ -88,11 +92,12 @@ class DeepLiftEngine:
         self, keypoints_px: Float[Tensor, "batch joint 2"], camera: Camera, stature_m: Tensor | None
     ) -> Float[Tensor, "batch joint 3"]:
         """Lift arrays of `h36m17` keypoints (px, corner origin); NaN where missing."""
-        xy, placed = camera.normalized(keypoints_px.nan_to_num())
-        seen = placed & keypoints_px.isfinite().all(-1)
+        pixels = keypoints_px.cpu()
+        xy, placed = camera.normalized(pixels.nan_to_num())
+        seen = placed & pixels.isfinite().all(-1)
         points = torch.where(seen[..., None], xy, 0.0).double()
-        unknown = points.new_full((len(points),), torch.nan) if stature_m is None else stature_m
-        lifted = self.lift_rays(points, seen.double(), up_of(camera), unknown)
+        stature = points.new_full((len(points),), torch.nan) if stature_m is None else stature_m.cpu()
+        lifted = self.lift_rays(points, seen.double(), up_of(camera), stature)
         return torch.from_numpy(lifted.joints_cam).to(keypoints_px)
 
     @torch.no_grad()
@@ -111,25 +116,33 @@ class DeepLiftEngine:
             up: against gravity as the camera sees it; None for a camera that does not know it, which counts as level.
             stature_m: heights, NaN where unknown.
         """
+        up_cam = None if up is None else up.double().expand(len(xy), 3)
+        starts = range(0, max(len(xy), 1), _TOGETHER)
+        chunks = [slice(start, start + _TOGETHER) for start in starts]
+        parts = [
+            self._lifted(xy[some], weight[some], None if up_cam is None else up_cam[some], stature_m[some].double())
+            for some in chunks
+        ]
+        return LiftedPeople(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+    def _lifted(self, xy: Tensor, weight: Tensor, up: Tensor | None, stature_m: Tensor) -> tuple[np.ndarray, ...]:
         seen = weight > 0
         turned_from_cam = no_roll_rotation(_middle(xy, seen))
         rays = torch.cat([xy, torch.ones_like(xy[..., :1])], dim=-1) @ turned_from_cam.mT
         ahead = rays[..., 2] > 0.05
         xy = rays[..., :2] / torch.where(ahead, rays[..., 2], 1.0)[..., None]
         weight = torch.where(seen & ahead, weight, 0.0)
-        up_cam = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64) if up is None else up.double()
+        up_cam = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64) if up is None else up
         known = self.prior.orientation == "upright" or up is not None
         up_turned = (turned_from_cam @ up_cam[..., None])[..., 0]
-        poses = self.lifter.lift(xy, weight, up_cam=up_turned if known else None)
-        joints, size = self._sized(poses, stature_m.double())
+        poses = self.lifter.lift(xy, weight, up_cam=up_turned if known else None, posteriors=1)
+        joints, size = self._sized(poses, stature_m)
         root = solve_translation(joints - joints[:, :, :1], xy[:, None], weight[:, None])
         placed = joints - joints[:, :, :1] + root[:, :, None]
-        back = turned_from_cam.mT[:, None]
-        joints_cam = placed @ back.mT
-        sigma = self._sigma(xy, weight, poses, size, joints_cam, turned_from_cam)
-        return LiftedPeople(
-            joints_cam[:, 0].numpy(), sigma.numpy(), joints_cam.numpy(), poses.share.nan_to_num().numpy()
-        )
+        back = turned_from_cam.mT
+        joints_cam = placed @ back.mT[:, None]
+        sigma = self._sigma(poses, weight, size[:, 0], stature_m, joints_cam, back)
+        return joints_cam[:, 0].numpy(), sigma.numpy(), joints_cam.numpy(), poses.share.nan_to_num().numpy()
 
     def _sized(self, poses: MapPoses, stature_m: Tensor) -> tuple[Tensor, Tensor]:
         """Poses in metres by the people's statures, about the mean of their joints; and metres per body size."""
@@ -138,30 +151,33 @@ class DeepLiftEngine:
         return poses.joints * size[..., None, None], size
 
     def _sigma(
-        self, xy: Tensor, weight: Tensor, poses: MapPoses, size: Tensor, joints_cam: Tensor, turned_from_cam: Tensor
-    ) -> Float[Tensor, "batch 17 3"]:
-        """Standard deviations (m) of the likeliest pose: within its mode, to the others, and along the ray."""
-        valid = poses.valid[:, None]
-        spread = poses.noise[:, :1].nan_to_num(1.0).square()[..., None, None, None] * torch.eye(2).double()
-        turn = torch.where(valid[..., None, None], poses.cam_from_body[:, :1], torch.eye(3).double())
-        scale = torch.where(valid, poses.place[:, :1, 2], 1.0)
-        whole = covariance(
-            self.prior.mixture,
-            poses.component[:, :1],
-            turn,
-            torch.where(valid[..., None, None], xy[:, None], torch.linspace(0, 1, 34).view(17, 2).double()),
-            spread.expand(-1, -1, JOINTS, 2, 2),
-            torch.where(valid[..., None], weight[:, None], 1.0),
-            scale,
-        )[:, 0]
-        back = turned_from_cam.mT
-        blocks = joint_covariance(whole).diagonal(dim1=-4, dim2=-2).movedim(-1, -3) * size[:, :1, None, None].square()
-        inside = (back[:, None] @ blocks @ back.mT[:, None]).diagonal(dim1=-2, dim2=-1)
-        relative = joints_cam - joints_cam[:, :, :1]
+        self,
+        poses: MapPoses,
+        weight: Float[Tensor, "person 17"],
+        size_m: Float[Tensor, " person"],
+        stature_m: Float[Tensor, " person"],
+        joints_cam: Float[Tensor, "person mode 17 3"],
+        cam_from_turned: Float[Tensor, "person 3 3"],
+    ) -> Float[Tensor, "person 17 3"]:
+        """Standard deviations (m) of the likeliest pose's joints: four shares that are independent of each other.
+
+        What its own mode leaves open about the mean of the joints; where that mean is across the line of sight; how
+        large the person is seen and, where no height is given, is, both of which move them along it; the other modes.
+        """
+        assert poses.posterior is not None  # asked for
+        whole = joint_covariance(poses.posterior.covariance[:, 0], None)
+        inside = whole.diagonal(dim1=-4, dim2=-2).movedim(-1, -3)
+        across = poses.noise[:, 0].square() / weight.sum(1).clamp_min(1e-9)
+        inside = inside + across[:, None, None, None] * torch.diag(torch.tensor([1.0, 1.0, 0.0]).to(across))
+        turned = (cam_from_turned[:, None] @ inside @ cam_from_turned.mT[:, None]).diagonal(dim1=-2, dim2=-1)
+        own = turned.clamp_min(0.0) * size_m.square()[:, None, None]
+        unknown = stature_m.isnan()
+        scale = poses.posterior.scale[:, 0].square() + torch.where(unknown, self.prior.size_spread**2, 0.0)
+        along = scale[:, None, None] * joints_cam[:, 0].square()
         share = poses.share.nan_to_num()[..., None, None]
-        between = (share * (relative - relative[:, :1]).square().nan_to_num()).sum(1)
-        distance = self.prior.size_spread * joints_cam[:, 0]
-        return self.config.sigma_factor * (inside.clamp_min(0.0) + between + distance.square()).sqrt()
+        between = (share * (joints_cam - joints_cam[:, :1]).square().nan_to_num()).sum(1)
+        factor = torch.where(unknown, self.config.sigma_factor, self.config.sigma_factor_known)
+        return factor[:, None, None] * (own + along + between).sqrt()
 
 
 def _middle(xy: Float[Tensor, "person 17 2"], seen: Bool[Tensor, "person 17"]) -> Float[Tensor, "person 3"]:

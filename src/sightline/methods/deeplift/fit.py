@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sightline.methods.deeplift.alignment import aligned
-from sightline.methods.deeplift.mixture import FitConfig, Fitted, Mixture, Progress, fit_mixture, moments
+from sightline.methods.deeplift.mixture import CHUNK, FitConfig, Fitted, Mixture, Progress, fit_mixture, moments
 from sightline.methods.deeplift.prior import QUANTILES, TILTS, PosePrior
-from sightline.methods.deeplift.shapes import DIMENSIONS, mirrored, to_shapes
+from sightline.methods.deeplift.shapes import DIMENSIONS, limb_size, mirrored, to_shapes
 from sightline.stature import stature_from_joints
 
 _UNIFORM_TILT = 0.1
@@ -33,9 +33,12 @@ class Choice(NamedTuple):
 
 
 def doubled(joints: Float[Tensor, "pose 17 3"]) -> Float[Tensor, "double 48"]:
-    """Return the shapes of poses and of their mirror images."""
-    shape = to_shapes(joints).shape
-    return torch.cat([shape, mirrored(shape)])
+    """Return the shapes of poses, then of their mirror images, made chunk by chunk."""
+    both = joints.new_empty(2, len(joints), DIMENSIONS)
+    for part, shape, image in zip(joints.split(CHUNK), both[0].split(CHUNK), both[1].split(CHUNK), strict=True):
+        shape.copy_(to_shapes(part).shape)
+        image.copy_(mirrored(shape))
+    return both.flatten(0, 1)
 
 
 def fit_prior(
@@ -48,28 +51,29 @@ def fit_prior(
 
     Args:
         joints: `h36m17`, metres, z up, any place and heading.
-        held_out: poses of other people, by whose log-densities plausibility is told.
+        held_out: poses of other people, by whose log-densities plausibility is told. Their bodies have to vary as those
+            of `joints` do: among bodies of the clips' own only, drawn ones would seem less plausible than they are.
         config: how the mixture is fitted.
         progress: called with passes done and the most there can be.
 
     Raises:
         ValueError: for poses that are not finite or without extent, or too few of them.
     """
-    found = to_shapes(joints)
-    shape = torch.cat([found.shape, mirrored(found.shape)])
+    shape = doubled(joints)
     fitted = fit_mixture(shape, config, progress)
-    size = found.size.double()
+    size = limb_size(joints).double()
     blank = PosePrior(
         mixture=fitted.mixture,
         orientation=config.orientation,
         size_m=float(size.mean()),
-        stature_m=float(stature_from_joints(joints.double()).mean()),
+        stature_m=float(torch.cat([stature_from_joints(part.double()) for part in joints.split(CHUNK)]).mean()),
         size_spread=max(float((size / size.mean()).std()), 1e-3),
         quantiles=torch.zeros(QUANTILES, dtype=torch.float64),
         tilt=torch.zeros(TILTS, dtype=torch.float64),
     )
     steps = torch.linspace(0.0, 1.0, QUANTILES, dtype=torch.float64)
-    prior = replace(blank, quantiles=blank.log_prob(held_out.double()).quantile(steps))
+    worth = torch.cat([blank.log_prob(part.double()) for part in held_out.split(CHUNK)])
+    prior = replace(blank, quantiles=worth.quantile(steps))
     return (prior, fitted) if config.orientation == "upright" else (replace(prior, tilt=_tilt(shape, prior)), fitted)
 
 
@@ -94,7 +98,15 @@ def choose_size(
     components: Sequence[int],
     bases: Sequence[int],
 ) -> list[Choice]:
-    """Fit mixtures of several sizes, and say how likely each finds other people; the best comes first."""
+    """Fit mixtures of several sizes, and say how likely each finds other people; the best comes first.
+
+    Args:
+        joints: `h36m17` poses that all are fitted to.
+        held_out: poses of other people, whose bodies vary as those of `joints` do.
+        config: how mixtures are fitted.
+        components: numbers of components.
+        bases: numbers of wide directions.
+    """
     shape, others = doubled(joints), doubled(held_out)
     choices = []
     for count in components:

@@ -2,8 +2,10 @@
 
 One loop does all of it. A pass turns every pose as each component likes it best, weighs the components, and keeps sums:
 per component the weight, the mean and the second moments of the turned shapes. From these the components follow in
-closed form. Neither step can lower the likelihood. A pass needs one chunk of poses at a time, so memory does not grow
-with their number, and time grows with poses × components.
+closed form. Neither step can lower the likelihood: turns about the vertical are the best there are; of poses that turn
+freely, where only a local optimum is found, each component keeps its turns and exchanges them for likelier ones only. A
+pass needs one chunk of poses at a time, so memory does not grow with their number (but for the 72 bytes per pose and
+component of kept turns), and time grows with poses × components.
 
 With a single component this is the paper's alternation between alignment and PPCA; with several it is EM, in which,
 unlike in the paper, each component keeps turning the poses its own way.
@@ -23,12 +25,14 @@ from sightline.methods.deeplift.alignment import Aligned, Orientation, aligned, 
 from sightline.methods.deeplift.gaussian import Gaussians, fitted
 from sightline.methods.deeplift.shapes import DIMENSIONS
 
-CHUNK = 16_384
+CHUNK = 8_192
 """Poses looked at together."""
 _LEAST_SHARE = 1e-3
 """A component that fewer poses belong to stays as it is."""
 
 Progress = Callable[[int, int], None]
+Turns = list[Float[Tensor, "_ _ 3 3"]]
+"""What components turned free poses by in the pass before, chunk by chunk; nothing before the first."""
 Turning = Literal["always", "once", "hips"]
 """Who turns the poses: every component in every pass; the first component before EM, as in the paper; or nobody's fit,
 all of them face the way their hips do."""
@@ -68,8 +72,10 @@ class FitConfig:
     """Poses among which the components' seeds are chosen."""
     crowding: float = 0.25
     """A seed nearer to another than this share of all poses' distance from the first (RMS) shows the same mode."""
-    iterations: int = 60
-    """Most passes of one loop."""
+    iterations: int = 200
+    """Most passes of one loop over the sample."""
+    last_iterations: int = 20
+    """Most passes over all poses, where they are more than the sample: what is left for them to do is little."""
     tolerance: float = 1e-3
     """A loop ends where a pass gains fewer nats per pose."""
     seed: int = 0
@@ -84,8 +90,8 @@ class FitConfig:
                 raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.orientation == "any" and self.turning == "hips":
             raise ValueError("turning: hips tell the heading of upright poses only")
-        if min(self.iterations, self.sample, self.seed_sample) < 1:
-            raise ValueError("iterations, sample, seed_sample: expected at least 1")
+        if min(self.iterations, self.last_iterations, self.sample, self.seed_sample) < 1:
+            raise ValueError("iterations, last_iterations, sample, seed_sample: expected at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,24 +122,42 @@ def fit_mixture(shape: Float[Tensor, "pose 48"], config: FitConfig, progress: Pr
     first, trace = _single(few, config, progress)
     traces, mixture = {"alignment": tuple(trace)}, first
     if config.components > 1:
-        source, turned = _facing(few, first, config)
+        turned = _turned(few, first, config)
         seeds = spread_seeds(_drawn(turned, config.seed_sample, chance), config.components, config.crowding)
+        source = few if config.turning == "always" else turned
         mixture, trace = em(source, _assigned(turned, seeds, config.basis), config, progress)
         traces["sample"] = tuple(trace)
     if len(shape) > len(few):
-        source, _ = _facing(shape, first, config)
-        mixture, trace = em(source, mixture, config, progress)
+        source = shape if config.turning == "always" else _turned(shape, first, config)
+        last = replace(config, iterations=min(config.iterations, config.last_iterations))
+        mixture, trace = em(source, mixture, last, progress)
         traces["all"] = tuple(trace)
     return Fitted(mixture=mixture, traces=traces)
 
 
 def em(
-    shape: Float[Tensor, "pose 48"], mixture: Mixture, config: FitConfig, progress: Progress | None = None
+    shape: Float[Tensor, "pose 48"],
+    mixture: Mixture,
+    config: FitConfig,
+    progress: Progress | None = None,
+    turns: Turns | None = None,
 ) -> tuple[Mixture, list[float]]:
-    """Improve a mixture until a pass gains little; also the log-likelihood per pose before each pass."""
+    """Improve a mixture until a pass gains little; also the log-likelihood per pose before each pass.
+
+    Args:
+        shape: poses.
+        mixture: where to start.
+        config: how.
+        progress: called with passes done and the most there can be.
+        turns: of passes that were made before with the same poses and components.
+
+    The log-likelihood never falls from pass to pass, but for rounding (1e-9). Of poses that turn freely it is that at
+    the turns kept, which a look at the same poses with nothing kept (`moments`) may miss by a little, either way.
+    """
     trace: list[float] = []
+    turns = [] if turns is None else turns
     for step in range(config.iterations):
-        found = moments(shape, mixture, config)
+        found = moments(shape, mixture, config, turns)
         trace.append(found.log_likelihood)
         if progress is not None:
             progress(step + 1, config.iterations)
@@ -143,14 +167,23 @@ def em(
     return mixture, trace
 
 
-def moments(shape: Float[Tensor, "pose 48"], mixture: Mixture, config: FitConfig) -> Moments:
-    """One pass: turn, weigh, sum. Memory is that of one chunk."""
+def moments(
+    shape: Float[Tensor, "pose 48"], mixture: Mixture, config: FitConfig, turns: Turns | None = None
+) -> Moments:
+    """One pass: turn, weigh, sum. Memory is that of one chunk.
+
+    Where poses turn freely, `turns` holds what they were turned by before, and afterwards the likelier turns.
+    """
+    kept = turns if turns is not None and config.orientation == "any" and config.turning == "always" else None
     count = len(mixture.shares)
     weight = mixture.shares.new_zeros(count)
     first, second = weight.new_zeros(count, DIMENSIONS), weight.new_zeros(count, DIMENSIONS, DIMENSIONS)
     total = 0.0
-    for chunk in shape.split(CHUNK):
-        turned = _looked_at(chunk.double(), mixture.gaussians, config)
+    for number, chunk in enumerate(shape.split(CHUNK)):
+        before = kept[number] if kept is not None and number < len(kept) else None
+        turned = _looked_at(chunk.double(), mixture.gaussians, config, before)
+        if kept is not None:
+            kept[number : number + 1] = [torch.stack([one.rotation for one in turned])]
         joint = torch.stack([one.log_prob for one in turned]) + mixture.shares.log()[:, None]
         evidence = joint.logsumexp(0)
         total += float(evidence.sum())
@@ -201,7 +234,7 @@ def _check(shape: Tensor) -> None:
         raise ValueError(f"shape: expected (poses, {DIMENSIONS}), got {tuple(shape.shape)}")
     if len(shape) <= DIMENSIONS:
         raise ValueError(f"shape: expected more than {DIMENSIONS} poses to fit to, got {len(shape)}")
-    if not bool(shape.isfinite().all()):
+    if not all(bool(chunk.isfinite().all()) for chunk in shape.split(CHUNK)):
         raise ValueError("shape: expected finite poses, got NaN or infinity")
 
 
@@ -212,23 +245,26 @@ def _drawn(shape: Tensor, count: int, chance: torch.Generator) -> Tensor:
     return shape[torch.randperm(len(shape), generator=chance)[:count].sort().values]
 
 
-def _looked_at(shape: Tensor, gaussians: Gaussians, config: FitConfig) -> tuple[Aligned, ...]:
-    turn = config.turning == "always"
-    return aligned(shape, gaussians, config.orientation) if turn else as_they_are(shape, gaussians)
+def _looked_at(shape: Tensor, gaussians: Gaussians, config: FitConfig, before: Tensor | None) -> tuple[Aligned, ...]:
+    if config.turning == "always":
+        return aligned(shape, gaussians, config.orientation, before)
+    return as_they_are(shape, gaussians)
 
 
 def _single(shape: Tensor, config: FitConfig, progress: Progress | None) -> tuple[Mixture, list[float]]:
     """The paper's alignment: a rank-2 start, then PPCA and turning in turns while the basis grows."""
     if config.turning == "hips":
-        return em(faced(shape.double()), _whole(faced(shape.double()), config.basis), config, progress)
+        facing = faced(shape.double())
+        return em(facing, _whole(facing, config.basis), config, progress)
     always = replace(config, turning="always")
-    start = upright_start(shape.double())
-    mixture, trace = _whole(start, 1 if config.grow else config.basis), []
+    mixture = _whole(upright_start(shape.double()), 1 if config.grow else config.basis)
+    trace: list[float] = []
+    turns: Turns = []
     for basis in range(1, config.basis) if config.grow else ():
-        found = moments(shape, mixture, always)
+        found = moments(shape, mixture, always, turns)
         trace.append(found.log_likelihood)
         mixture = updated(found, mixture, basis + 1)
-    mixture, rest = em(shape, mixture, always, progress)
+    mixture, rest = em(shape, mixture, always, progress, turns)
     return mixture, trace + rest
 
 
@@ -243,14 +279,15 @@ def _moments_of(shape: Tensor, basis: int) -> Gaussians:
     return fitted(mean[None], (apart.mT @ apart / len(shape))[None], basis)
 
 
-def _facing(shape: Tensor, first: Mixture, config: FitConfig) -> tuple[Tensor, Tensor]:
-    """The poses that EM looks at, and the same as the first component (or their hips) have turned them."""
-    if config.turning == "hips":
-        turned = faced(shape.double())
-        return turned, turned
-    parts = [aligned(chunk.double(), first.gaussians, config.orientation)[0].shape for chunk in shape.split(CHUNK)]
-    turned = torch.cat(parts).to(shape)
-    return (shape if config.turning == "always" else turned), turned
+def _turned(shape: Tensor, first: Mixture, config: FitConfig) -> Tensor:
+    """The poses as the first component, or their hips, have turned them: as many and as precise, chunk by chunk."""
+    turned = torch.empty_like(shape)
+    for chunk, place in zip(shape.split(CHUNK), turned.split(CHUNK), strict=True):
+        if config.turning == "hips":
+            place.copy_(faced(chunk.double()))
+        else:
+            place.copy_(aligned(chunk.double(), first.gaussians, config.orientation)[0].shape)
+    return turned
 
 
 def _assigned(turned: Tensor, seeds: Tensor, basis: int) -> Mixture:

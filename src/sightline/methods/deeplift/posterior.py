@@ -1,6 +1,8 @@
-"""How sure a lifted pose is: its covariance, given the component, the rotation and the landmarks."""
+"""How sure a lifted pose is, given the component, the rotation and the landmarks."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +13,16 @@ from sightline.methods.deeplift.projection import centred_view, gains, seen_from
 from sightline.methods.deeplift.shapes import CENTRED, DIMENSIONS, JOINTS, ROWS
 
 
-def covariance(
+class Posterior(NamedTuple):
+    """What landmarks leave open of a pose."""
+
+    covariance: Float[Tensor, "*row 48 48"]
+    """Of the pose (squared body sizes, `CENTRED` coordinates in the camera's axes)."""
+    scale: Float[Tensor, "*row"]
+    """Relative standard deviation of the scale, and so of the depth of a person whose size is known."""
+
+
+def posterior(
     mixture: Mixture,
     component: Int[Tensor, "*row"],
     cam_from_body: Float[Tensor, "*row 3 3"],
@@ -19,8 +30,8 @@ def covariance(
     spread: Float[Tensor, "*#row 17 axis axis"],
     weight: Float[Tensor, "*#row 17"],
     inverse_scale: Float[Tensor, "*row"],
-) -> Float[Tensor, "*row 48 48"]:
-    """Covariance of a pose (squared body sizes, the camera's axes) that `projection.solve` has found.
+) -> Posterior:
+    """Say how sure a pose is that `projection.solve` has found.
 
     C − C Πᵀ M Π C is what the landmarks leave open at the scale u that was found. The scale itself is as uncertain as
     the curvature of −ln p says, 1 / (α + n / u²), and moves the pose along C Πᵀ M y. Arguments as in `solve`, and its
@@ -35,7 +46,15 @@ def covariance(
     along = (found.gain @ view[..., None])[..., 0]
     alpha = (view * (found.precision @ view[..., None])[..., 0]).sum(-1)
     wobble = 1 / (alpha + told_by(weight, points.shape[-1]) / inverse_scale.square())
-    return whole - explained + wobble[..., None, None] * along[..., :, None] * along[..., None, :]
+    moved = wobble[..., None, None] * along[..., :, None] * along[..., None, :]
+    return Posterior(whole - explained + moved, wobble.sqrt() / inverse_scale)
+
+
+def turned(known: Posterior, rotation: Float[Tensor, "*#row 3 3"]) -> Posterior:
+    """Return the same in other axes: those that `rotation` leads to."""
+    blocks = known.covariance.unflatten(-1, (3, ROWS)).unflatten(-3, (3, ROWS))
+    moved = torch.einsum("...xa,...arbs,...yb->...xrys", rotation, blocks, rotation)
+    return known._replace(covariance=moved.flatten(-4, -3).flatten(-2))
 
 
 def joint_covariance(

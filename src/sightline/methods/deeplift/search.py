@@ -14,6 +14,7 @@ headings, landmarks missing or weighted at random); its pose, scale and cost are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -33,34 +34,34 @@ from sightline.methods.deeplift.search_systems import (
     columns_in_body,
     corners,
     factored,
+    picture_factors,
     places,
     prior_entries,
     single,
+    solved_upper,
 )
 from sightline.methods.deeplift.shapes import CENTRED, JOINTS
 
 FIRST: Final = 20
 """About so many headings of each component are looked at first: every 18°."""
-FACTORS: Final = 10
-"""Factors of the first stage."""
-KEPT: Final = 10
-"""Candidates that the second stage looks at."""
-WIDENED: Final = 4
-"""Candidates whose neighbours the third stage looks at."""
-ALONE: Final = 4
-"""Systems up to which NumPy solves faster than torch has begun."""
+FACTORS: Final = 6, 8
+"""Factors of the first stage, at least and at most: a fifth of the basis."""
+KEPT: Final = 12
+"""Candidates that the second stage looks at, or three for each component where that is more."""
+WIDENED: Final = 3
+"""Candidates whose neighbours the third stage looks at, and one more for every three components beyond the third."""
 FEW: Final = 40
 """So many candidates are all worked out."""
 SHARPEST: Final = 5e-4
 """Least noise (body sizes), a component's and the landmarks' together, that single precision can work with."""
-CHUNK: Final = 128
-"""People looked at together, so that their systems stay in the processor's cache."""
-_FITTING = 6
+CHUNK: Final = 75_000
+"""Rows of systems worked out together, so that they stay in the processor's cache."""
 _ROUNDING = 2e-6
 """What single precision errs in costs, times the least variance: twice the most that was seen."""
 _LEAST_ROUNDING = 0.02
 _PICTURE = 2 * JOINTS
 _TO_ROWS = CENTRED.mT.numpy()
+_STILL = np.eye(2)[:, :, None]
 
 
 class Found(NamedTuple):
@@ -104,7 +105,10 @@ class Rough:
         """Work it out, in double precision."""
         headings = torch.arange(0, len(cam_from_body), _stride(len(cam_from_body)))
         seen = torch.einsum("rxa,ckaj->crkxj", cam_from_body[headings, :2], columns_in_body(mixture))
-        factors, noise = _factors(seen[:, :, :-1].flatten(3), mixture.gaussians.noise.square(), landmark_noise)
+        own = mixture.gaussians.noise.square()
+        least, most = FACTORS
+        count = min(max(least, (seen.shape[2] - 1) // 5), most)
+        factors, noise = picture_factors(seen[:, :, :-1].flatten(3), own, landmark_noise, count)
         columns = torch.cat([factors.unflatten(3, (2, JOINTS)), seen[:, :, -1:]], dim=2)
         still = torch.eye(2, dtype=columns.dtype)[:, :, None].expand(*columns.shape[:2], 2, 2, JOINTS)
         placed = (columns[:, :, None] * still[:, :, :, None]).flatten(2, 3)
@@ -150,25 +154,23 @@ def _by_entry(constant: Float[Tensor, " entry"], table: Float[Tensor, "component
     return single(torch.cat([first, table.flatten(3)], dim=-1).transpose(1, 2).flatten(1, 2))
 
 
-def _factors(
-    basis: Float[Tensor, "component heading basis 34"], own: Float[Tensor, " component"], landmark_noise: float
-) -> tuple[Float[Tensor, "component heading factor 34"], Float[Tensor, "component 34"]]:
-    """Factor analysis of what is seen from each side, with variances that all headings of a component share.
+class _People(NamedTuple):
+    """People in double precision."""
 
-    Each turn takes the strongest directions in units of the present variances, and then the variances that they leave.
-    """
-    covariance = basis.mT @ basis
-    diagonal = covariance.diagonal(dim1=-2, dim2=-1)
-    count = min(FACTORS, basis.shape[2])
-    factors, noise = basis, own[:, None].expand(-1, basis.shape[-1])
-    for _ in range(_FITTING):
-        scale = (noise + landmark_noise**2).sqrt()[:, None]
-        shared = covariance + torch.diag_embed((own[:, None] - noise)[:, None].expand_as(diagonal))
-        values, vectors = torch.linalg.eigh(shared / (scale[..., :, None] * scale[..., None, :]))
-        lengths = values[..., -count:].clamp_min(0.0).sqrt()
-        factors = (vectors[..., -count:] * lengths[..., None, :]).mT * scale[..., None, :]
-        noise = own[:, None] + (diagonal - factors.square().sum(2)).clamp_min(0.0).mean(1)
-    return factors, noise
+    view: Float[ndarray, "person 34"]
+    """Landmarks, x of all and then y of all, about their weighted mean, of weighted variance 1."""
+    size: Float[ndarray, " person"]
+    """What they were divided by."""
+    weight: Float[ndarray, "person 17"]
+    told: Float[ndarray, " person"]
+    """How many numbers the landmarks tell beyond their place."""
+    valid: Bool[ndarray, " person"]
+
+    def landmarks(self) -> Landmarks:
+        """As the first stages want them."""
+        weights, views = (rows.T.astype(np.float32, order="C") for rows in (self.weight, self.view))
+        unseen = (weights == 0).astype(np.float32)
+        return Landmarks(weights, unseen, views.reshape(2, JOINTS, -1), self.told.astype(np.float32))
 
 
 class _Solved(NamedTuple):
@@ -188,13 +190,14 @@ class Search:
     """Nats within which single precision does not decide."""
     rough: Rough
     turned: Turned
-    lines: Float[ndarray, "candidate line 50"]
-    """What place (x, y), basis and mean of a candidate add to the picture (x, y of the joints) and, in `CENTRED`
-    coordinates, to the depth. Double, as are the next three."""
-    own: Float[ndarray, "candidate 1"]
-    """Variance of the component's own noise."""
-    shares: Float[ndarray, " candidate"]
-    """−2 ln of the component's share."""
+    turns: Float[ndarray, "heading 3 3"]
+    """From body axes to the camera's. Double, as are the next four."""
+    columns: Float[ndarray, "component 3 column 17"]
+    """Basis and mean as joints in body axes."""
+    own: Float[ndarray, " component"]
+    """Variance of a component's own noise."""
+    shares: Float[ndarray, " component"]
+    """−2 ln of a component's share."""
     prior: Float[ndarray, "row row"]
     """What the prior adds to a system: 1 for each coefficient of the basis."""
     near: tuple[Int[ndarray, "candidate _"], ...]
@@ -220,17 +223,15 @@ class Search:
         if least < SHARPEST**2:
             raise ValueError(f"noise: expected at least {SHARPEST} with the mixture's own, got {least**0.5:.1e}")
         cam_from_body = heading_rotations(count, pitch)
-        columns = torch.einsum("rxa,ckaj->crkxj", cam_from_body, columns_in_body(mixture)).flatten(0, 1)
-        still = torch.eye(3, dtype=columns.dtype)[:2, :, None].expand(len(columns), 2, 3, JOINTS)
-        lines = torch.cat([still, columns], dim=1)
         return cls(
             headings=count,
             rounding=max(_LEAST_ROUNDING, _ROUNDING / least),
             rough=Rough.build(mixture, cam_from_body, noise),
             turned=Turned.build(mixture, count, pitch, noise),
-            lines=torch.cat([lines[:, :, :2].flatten(2), lines[:, :, 2] @ CENTRED.mT], dim=2).numpy(),
-            own=own.repeat_interleave(count)[:, None].numpy(),
-            shares=-2.0 * mixture.shares.log().repeat_interleave(count).numpy(),
+            turns=cam_from_body.numpy(),
+            columns=columns_in_body(mixture).transpose(1, 2).contiguous().numpy(),
+            own=own.numpy(),
+            shares=-2.0 * mixture.shares.log().numpy(),
             prior=np.diag([0.0, 0.0, *[1.0] * mixture.gaussians.basis.shape[2], 0.0, 0.0]),
             near=_neighbours(len(mixture.shares), count),
         )
@@ -242,48 +243,92 @@ class Search:
             xy: landmarks in any unit about any place; finite also where the weight is 0.
             weight: 0 where a landmark is not seen.
         """
+        return Found(*self._by_chunk(self._best, xy, weight))
+
+    def kept(
+        self, xy: Float[Tensor, "person 17 2"], weight: Float[Tensor, "person 17"], count: int
+    ) -> tuple[Int[Tensor, "person count"], Float[Tensor, "person count"]]:
+        """Return each person's `count` cheapest candidates of those worked out, cheapest first, and their costs.
+
+        Costs are −ln p as in `projection.Solved`, so those of searches with other noise or another pitch compare.
+        Where fewer were worked out, and for people without two landmarks apart from each other, candidates are made up
+        and cost infinity. Arguments as in `best`.
+        """
+        if count < 1:
+            raise ValueError(f"count: expected at least 1, got {count}")
+        candidate, cost = self._by_chunk(lambda view, weights: self._kept(view, weights, count), xy, weight)
+        return candidate, cost
+
+    @property
+    def _second(self) -> int:
+        """Candidates that the second stage looks at."""
+        return max(KEPT, 3 * len(self.columns))
+
+    def _by_chunk(self, way: Callable[[ndarray, ndarray], tuple[ndarray, ...]], xy: Tensor, weight: Tensor) -> list:
         view, weights = xy.detach().cpu().double().numpy(), weight.detach().cpu().double().numpy()
         if not len(view):
-            return Found(*(values[:0] for values in self.best(xy.new_zeros(1, JOINTS, 2), weight.new_zeros(1, JOINTS))))
-        starts = range(0, len(view), CHUNK)
-        chunks = [self._best(view[start : start + CHUNK], weights[start : start + CHUNK]) for start in starts]
+            return [value[:0] for value in self._by_chunk(way, xy.new_zeros(1, JOINTS, 2), weight.new_zeros(1, JOINTS))]
+        together = max(1, CHUNK // (len(self.prior) * self._second))
+        parts = (slice(start, start + together) for start in range(0, len(view), together))
+        chunks = [way(view[part], weights[part]) for part in parts]
         merged = chunks[0] if len(chunks) == 1 else (np.concatenate(values) for values in zip(*chunks, strict=True))
-        return Found(*(torch.from_numpy(values) for values in merged))
+        return [torch.from_numpy(values) for values in merged]
 
     def _best(self, xy: Float[ndarray, "person 17 2"], weight: Float[ndarray, "person 17"]) -> tuple[ndarray, ...]:
-        view, size = _centred(xy, weight)
-        valid = size > 0
-        if not valid.all():  # these become the first candidate's mean
-            view = np.where(valid[:, None], view, self.lines[0, -1, :_PICTURE])
-            weight = np.where(valid[:, None], weight, 1.0)
-            size = np.where(valid, size, 1.0)
-        told = 2.0 * np.add.reduce(weight > 0, axis=1) - 2.0
-        cost = self.costs(_landmarks(view, weight, told))
+        people = self._people(xy, weight)
+        cost = self.costs(people.landmarks())
         person, candidate = (cost <= np.minimum.reduce(cost, axis=1, keepdims=True) + self.rounding).nonzero()
-        found = self.solved(candidate, view[person], weight[person], told[person])
-        if len(person) > len(view):
+        found = self._solved_of(people, person, candidate)
+        if len(person) > len(xy):
             exact = np.full(cost.shape, np.inf)
             exact[person, candidate] = found.cost
             rows = (candidate == exact.argmin(1)[person]).nonzero()[0]
             candidate, found = candidate[rows], _Solved(*(value[rows] for value in found))
         component, rotation = np.divmod(candidate, self.headings)
-        return component, rotation, found.cost + told * np.log(size), found.inverse_scale / size, found.shape, valid
+        units = people.told * np.log(people.size)
+        return component, rotation, found.cost + units, found.inverse_scale / people.size, found.shape, people.valid
+
+    def _kept(self, xy: ndarray, weight: ndarray, count: int) -> tuple[ndarray, ndarray]:
+        people = self._people(xy, weight)
+        cost = self.costs(people.landmarks())
+        asked = min(count, cost.shape[1])
+        last = np.partition(cost, asked - 1, axis=1)[:, asked - 1 : asked]
+        person, candidate = ((cost <= last + self.rounding) & np.isfinite(cost)).nonzero()
+        exact = np.full(cost.shape, np.inf)
+        exact[person, candidate] = self._solved_of(people, person, candidate).cost
+        order = exact.argsort(1, kind="stable")[:, :asked]
+        units = np.where(people.valid, people.told * np.log(people.size), np.inf)
+        cost = np.take_along_axis(exact, order, 1) + units[:, None]
+        fill = (0, 0), (0, count - asked)
+        return np.pad(order, fill), np.pad(cost, fill, constant_values=np.inf)
+
+    def _people(self, xy: Float[ndarray, "person 17 2"], weight: Float[ndarray, "person 17"]) -> _People:
+        view, size = _centred(xy, weight)
+        valid = size > 0
+        if not valid.all():  # these become the first candidate's mean
+            view = np.where(valid[:, None], view, (self.turns[0, :2] @ self.columns[0, :, -1]).ravel())
+            weight = np.where(valid[:, None], weight, 1.0)
+            size = np.where(valid, size, 1.0)
+        return _People(view, size, weight, 2.0 * np.add.reduce(weight > 0, axis=1) - 2.0, valid)
+
+    def _solved_of(self, people: _People, person: Int[ndarray, " row"], candidate: Int[ndarray, " row"]) -> _Solved:
+        return self.solved(candidate, people.view[person], people.weight[person], people.told[person])
 
     def costs(self, people: Landmarks) -> Float[ndarray, "person candidate"]:
         """−ln p of candidates that were worked out, in single precision; infinity for all others."""
-        persons, candidates = len(people.told), len(self.lines)
+        persons, components = len(people.told), len(self.columns)
+        candidates = components * self.headings
         prepared = self.turned.prepared(people)
         if candidates <= FEW:
             return self.turned.costs(prepared, np.broadcast_to(np.arange(candidates), (persons, candidates)))
-        rows = np.arange(persons)[:, None]
-        tried = self.rough.candidate[_least(self.rough.costs(people), KEPT)]
-        found = self.turned.costs(prepared, tried)
-        for near in self.near:
-            more = near[tried[rows, _least(found, WIDENED)]].reshape(persons, -1)
-            found = np.concatenate([found, self.turned.costs(prepared, more)], axis=1)
-            tried = np.concatenate([tried, more], axis=1)
         cost = np.full((persons, candidates), np.inf, np.float32)
-        cost[rows, tried] = found
+        first = _least(self.rough.costs(people), self._second)
+        rows, tried = np.arange(persons)[:, None], self.rough.candidate[first]
+        cost[rows, tried] = self.turned.costs(prepared, tried)
+        widened = WIDENED + max(0, components // 3 - 1)
+        for near in self.near:
+            tried = near[_least(cost, widened)].reshape(persons, -1)
+            cost[rows, tried] = self.turned.costs(prepared, tried)
         return cost
 
     def solved(
@@ -294,28 +339,27 @@ class Search:
         told: Float[ndarray, " row"],
     ) -> _Solved:
         """`projection.solve` where the noise is the same in x and y; landmarks are x of all, then y of all."""
-        lines, own = self.lines[candidate], self.own[candidate]
+        component, heading = np.divmod(candidate, self.headings)
+        turn, columns, own = self.turns[heading], self.columns[component], self.own[component, None]
         trust = weight / (weight * own + self.turned.landmark_noise)
         log_trust = np.add.reduce(np.log(trust + (weight == 0)), axis=1)
-        trust = np.concatenate([trust, trust], axis=1)
-        roots = np.concatenate([lines[..., :_PICTURE], view[:, None]], axis=1) * np.sqrt(trust)[:, None]
-        factor, (alpha, beta, gamma) = factored(roots @ roots.swapaxes(1, 2) + self.prior)
-        inverse_scale, cost = Corner(alpha, beta, gamma + self.shares[candidate] - 2.0 * log_trust).scaled(told)
+        rows, count = len(candidate), columns.shape[2]
+        roots = np.empty((rows, 2, count + 3, JOINTS))
+        roots[:, :, :2] = _STILL
+        roots[:, :, 2:-1] = (turn[:, :2] @ columns.reshape(rows, 3, -1)).reshape(rows, 2, count, JOINTS)
+        roots[:, :, -1] = view = view.reshape(rows, 2, JOINTS)
+        roots *= np.sqrt(trust)[:, None, None]
+        squares = roots @ roots.swapaxes(2, 3)
+        factor, (alpha, beta, gamma) = factored(squares[:, 0] + squares[:, 1] + self.prior)
+        inverse_scale, cost = Corner(alpha, beta, gamma + self.shares[component] - 2.0 * log_trust).scaled(told)
         scale = inverse_scale[:, None]
         right = scale * factor[:, -1, :-2] - factor[:, -2, :-2]
-        unknowns = _solved_upper(factor[:, :-2, :-2].swapaxes(1, 2), right)
-        body = lines[:, -1] + (unknowns[:, None] @ lines[:, :-1])[:, 0]
-        picture = body[:, :_PICTURE]
-        picture = picture + own * trust * (scale * view - picture)
-        across = picture.reshape(-1, 2, JOINTS) @ _TO_ROWS
-        return _Solved(np.concatenate([across.reshape(len(own), -1), body[:, _PICTURE:]], axis=1), inverse_scale, cost)
-
-
-def _solved_upper(matrix: Float[ndarray, "row side side"], right: Float[ndarray, "row side"]) -> ndarray:
-    if len(right) <= ALONE:
-        return np.linalg.solve(matrix, right[..., None])[..., 0]
-    solution = torch.linalg.solve_triangular(torch.from_numpy(matrix), torch.from_numpy(right)[..., None], upper=True)
-    return solution[..., 0].numpy()
+        unknowns = solved_upper(factor[:, :-2, :-2].swapaxes(1, 2), right)
+        body = (unknowns[:, None, None, 2:] @ columns[:, :, :-1])[:, :, 0] + columns[:, :, -1]
+        joints = turn @ body
+        picture = joints[:, :2] + unknowns[:, :2, None]
+        joints[:, :2] += (own * trust)[:, None] * (scale[:, None] * view - picture)
+        return _Solved((joints @ _TO_ROWS).reshape(rows, -1), inverse_scale, cost)
 
 
 def _stride(count: int) -> int:
@@ -349,18 +393,9 @@ def _centred(
 
     That is 0 for people without two landmarks that are apart; their landmarks are then of no use.
     """
-    total = np.add.reduce(weight, axis=1, keepdims=True)
-    share = (weight / np.maximum(total, 1e-30))[:, None]
+    share = (weight / np.maximum(np.add.reduce(weight, axis=1, keepdims=True), 1e-30))[:, None]
     place = share @ xy
     view = xy - place
     size = np.sqrt(np.add.reduce(share @ (view * view), axis=(1, 2)))
-    size = size * (size > 1e-12 * np.abs(place).max((1, 2)))
+    size *= size > 1e-12 * np.maximum.reduce(np.abs(place), axis=(1, 2))
     return view.swapaxes(1, 2).reshape(-1, _PICTURE) / (size + (size == 0))[:, None], size
-
-
-def _landmarks(
-    view: Float[ndarray, "person 34"], weight: Float[ndarray, "person 17"], told: Float[ndarray, " person"]
-) -> Landmarks:
-    """As the first stages want them."""
-    weights, views = weight.T.astype(np.float32, order="C"), view.T.astype(np.float32, order="C")
-    return Landmarks(weights, (weights == 0).astype(np.float32), views.reshape(2, JOINTS, -1), told.astype(np.float32))

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -31,10 +32,19 @@ from sightline.methods.deeplift.mixture import Mixture
 from sightline.methods.deeplift.projection import heading_rotations
 from sightline.methods.deeplift.shapes import CENTRED, JOINTS, ROWS
 
-MANY: Final = 512
+MANY: Final = 300
 """Systems from which on one step in all of them at a time is faster than LAPACK, which takes them one by one."""
+ALONE: Final = 4
+"""Systems up to which NumPy solves faster than torch has begun."""
 _BLOCK = 8
 _PLACE = 2
+_FITTING = 6
+"""Turns of the factor analysis."""
+_APART = 4
+"""Of the first headings, every so manieth is looked at for the variances."""
+_LAST = 3
+"""Iterations for the directions of all headings, from those of the nearest one looked at before."""
+_LEAST_LEFT = 1e-9
 _LEAST_ALPHA = 1e-6
 """Rounding must not take the last of α from landmarks that a candidate explains to all digits."""
 
@@ -62,8 +72,17 @@ class Corner(NamedTuple):
     def scaled(self, told: Float[ndarray, "*#system"]) -> tuple[ndarray, ndarray]:
         """Return the likeliest inverse scale and −ln p there, as `projection.scaled` does."""
         alpha, beta, gamma = self
-        inverse_scale = 0.5 * (beta + np.sqrt(beta * beta + 4.0 * told * alpha)) / alpha
-        return inverse_scale, 0.5 * (told - inverse_scale * beta + gamma) - told * np.log(inverse_scale)
+        half = 0.5 * beta
+        inverse_scale = half * half
+        inverse_scale += told * alpha
+        np.sqrt(inverse_scale, out=inverse_scale)
+        inverse_scale += half
+        inverse_scale /= alpha
+        cost = np.log(inverse_scale)
+        cost *= told
+        half *= inverse_scale
+        cost += half
+        return inverse_scale, 0.5 * (gamma + told) - cost
 
 
 def corners(entries: Float[ndarray, "*batch entry system"], index: Int[ndarray, "row row"]) -> Corner:
@@ -75,8 +94,8 @@ def corners(entries: Float[ndarray, "*batch entry system"], index: Int[ndarray, 
     """
     shape, square = (*entries.shape[:-2], entries.shape[-1]), index.shape
     if math.prod(shape) < MANY:
-        matrices = entries.swapaxes(-1, -2).take(index.ravel(), axis=-1)
-        return Corner(*(value.reshape(shape) for value in corners_one_by_one(matrices.reshape(-1, *square))))
+        matrices = np.ascontiguousarray(entries.take(index.ravel(), axis=-2).swapaxes(-1, -2)).reshape(-1, *square)
+        return Corner(*(value.reshape(shape) for value in corners_one_by_one(matrices)))
     matrices = torch.from_numpy(entries).index_select(-2, torch.from_numpy(index.ravel()))
     return corners_together(matrices.unflatten(-2, square).movedim((-3, -2), (0, 1)))
 
@@ -103,15 +122,23 @@ def corners_one_by_one(matrices: Float[ndarray, "system row row"]) -> Corner:
 def factored(matrices: Float[ndarray, "system row row"]) -> tuple[Float[ndarray, "system row row"], Corner]:
     """Return Cholesky factors L (L Lᵀ is the matrix, but for the corner), and what is left of the corner."""
     diagonals = matrices.reshape(len(matrices), -1)[:, :: matrices.shape[1] + 1]
-    gamma, alpha, beta = diagonals[:, -2].copy(), diagonals[:, -1].copy(), matrices[:, -1, -2]
+    corner = diagonals[:, -2:].copy()
     diagonals[:, -2:] *= 2.0  # so that rounding leaves the corner positive definite
     factor = np.linalg.cholesky(matrices)
-    border = factor[:, -2:, :-2]
-    taken = border @ border.swapaxes(1, 2)
-    pivots = factor.reshape(len(factor), -1)[:, : 1 - 2 * len(matrices[0]) : matrices.shape[1] + 1]
-    log_det = 2.0 * np.add.reduce(np.log(pivots), axis=1)
-    alpha = np.maximum(alpha - taken[:, 1, 1], _LEAST_ALPHA)
-    return factor, Corner(alpha, beta - taken[:, 0, 1], gamma - taken[:, 0, 0] + log_det)
+    pivots, between = factor.reshape(len(factor), -1)[:, :: matrices.shape[1] + 1], factor[:, -1, -2]
+    last = pivots[:, -2:]
+    left = last * last - corner
+    alpha = np.maximum(left[:, 1] + between * between, _LEAST_ALPHA)
+    log_det = 2.0 * np.add.reduce(np.log(pivots[:, :-2]), axis=1)
+    return factor, Corner(alpha, between * last[:, 0], left[:, 0] + log_det)
+
+
+def solved_upper(matrix: Float[ndarray, "row side side"], right: Float[ndarray, "row side"]) -> ndarray:
+    """Solve with upper triangles."""
+    if len(right) <= ALONE:
+        return np.linalg.solve(matrix, right[..., None])[..., 0]
+    solution = torch.linalg.solve_triangular(torch.from_numpy(matrix), torch.from_numpy(right)[..., None], upper=True)
+    return solution[..., 0].numpy()
 
 
 def places(columns: int) -> Int[ndarray, "row row"]:
@@ -190,24 +217,7 @@ class Turned:
     @classmethod
     def build(cls, mixture: Mixture, count: int, pitch: float, landmark_noise: float) -> Turned:
         """Work all of this out, in double precision; candidates are components × `count` headings."""
-        functions = _functions(mixture, pitch)
-        components, _, columns = functions.shape[:3]
-        angles = torch.arange(count, dtype=torch.float64) * (2 * torch.pi / count)
-        values = torch.stack([torch.ones_like(angles), angles.cos(), angles.sin()], dim=1)
-        among, among_values = _products(functions, values)
-        prior = among.new_zeros(among.shape[:3])
-        prior[:, 0] = torch.from_numpy(prior_entries(columns))
-        each = torch.eye(components, dtype=values.dtype)
-        return cls(
-            noise=single(mixture.gaussians.noise.square()[:, None, None]),
-            landmark_noise=landmark_noise**2,
-            shares=single(-2.0 * mixture.shares.log()[:, None]),
-            among=single(torch.cat([prior[..., None], among], dim=-1).flatten(1, 2).mT),
-            other=single(_other(functions)),
-            among_functions=single(torch.kron(each, among_values)),
-            other_functions=single(torch.kron(each, values)),
-            index=places(columns),
-        )
+        return cls(landmark_noise=landmark_noise**2, **_tables(mixture, count, pitch))
 
     def prepared(self, people: Landmarks) -> Prepared:
         """Work out what the landmarks have to do with it, before it is asked about candidates."""
@@ -245,6 +255,28 @@ class Turned:
         return Corner(alpha, beta, gamma + entries[-1]).scaled(prepared.told)[1]
 
 
+@lru_cache(maxsize=8)
+def _tables(mixture: Mixture, count: int, pitch: float) -> dict[str, ndarray]:
+    """What of `Turned` depends on no noise: kept for searches of the same mixture that differ in nothing but that."""
+    functions = _functions(mixture, pitch)
+    components, _, columns = functions.shape[:3]
+    angles = torch.arange(count, dtype=torch.float64) * (2 * torch.pi / count)
+    values = torch.stack([torch.ones_like(angles), angles.cos(), angles.sin()], dim=1)
+    among, among_values = _products(functions, values)
+    prior = among.new_zeros(len(among), 1, *among.shape[2:])
+    prior[:, 0, 0] = torch.from_numpy(prior_entries(columns))
+    each = torch.eye(components, dtype=values.dtype)
+    return {
+        "noise": single(mixture.gaussians.noise.square()[:, None, None]),
+        "shares": single(-2.0 * mixture.shares.log()[:, None]),
+        "among": single(torch.cat([prior, among], dim=1).flatten(2)),
+        "other": single(_other(functions)),
+        "among_functions": single(torch.kron(each, among_values)),
+        "other_functions": single(torch.kron(each, values)),
+        "index": places(columns),
+    }
+
+
 def _functions(mixture: Mixture, pitch: float) -> Float[Tensor, "component 3 column 2 17"]:
     """Columns in the picture as functions (1, cos θ, sin θ) of the heading."""
     front, side, back, _ = heading_rotations(4, pitch)[:, :2]
@@ -254,21 +286,26 @@ def _functions(mixture: Mixture, pitch: float) -> Float[Tensor, "component 3 col
 
 
 def _products(
-    functions: Tensor, values: Float[Tensor, "heading 3"]
+    functions: Float[Tensor, "component 3 column 2 17"], values: Float[Tensor, "heading 3"]
 ) -> tuple[Tensor, Float[Tensor, "heading function"]]:
-    """Entries among columns as functions of θ (component, function, entry, joint), and those (heading, function).
+    """Entries among columns as functions of θ (component, joint, function, entry), and those (heading, function).
 
     Products of two of (1, cos θ, sin θ) are six functions, five because sin² = 1 − cos², and fewer where a camera that
     is level makes some of them vanish.
     """
-    first, second = torch.triu_indices(3, 3)
-    twice = torch.where(first == second, 1.0, 2.0).double()
-    entries = among_columns(functions[:, first], functions[:, second]).sum(-2) * twice[:, None, None]
-    one, cos, sin, cos_cos, cos_sin, sin_sin = entries.unbind(1)
-    entries = torch.stack([one + sin_sin, cos, sin, cos_cos - sin_sin, cos_sin], dim=1)
-    used = entries.abs().amax((0, 2, 3)) > 1e-12 * entries.abs().max()
+    columns = functions.shape[2]
+    one, cos, sin = functions.permute(1, 0, 4, 2, 3)
+    left = [(one, sin), (one, cos), (one, sin), (cos, -sin), (cos, sin)]
+    right = [(one, sin), (cos, one), (sin, one), (cos, sin), (sin, cos)]
+    left, right = (torch.stack([torch.cat(pair, dim=-1) for pair in side], dim=2) for side in (left, right))
+    entries = left @ right.mT
+    largest = entries.abs().amax((0, 1, 3, 4))
+    used = largest > 1e-12 * largest.max()
     used[0] = True
-    return entries[:, used], (values[:, first] * values[:, second])[:, :-1][:, used]
+    first, second = torch.triu_indices(columns, columns)
+    packed = entries[:, :, used].flatten(3).numpy().take((first * columns + second).numpy(), axis=3)
+    one, cos, sin = values.unbind(1)
+    return torch.from_numpy(packed), torch.stack([torch.ones_like(one), cos, sin, cos * cos, cos * sin], dim=1)[:, used]
 
 
 def _other(functions: Float[Tensor, "component 3 column 2 17"]) -> Float[Tensor, "component 53 entry"]:
@@ -285,3 +322,61 @@ def _other(functions: Float[Tensor, "component 3 column 2 17"]) -> Float[Tensor,
     table[:, -2, 0, view.stop + 2] = 1.0
     table[:, -1, 0, -1] = 1.0
     return table.flatten(2)
+
+
+def picture_factors(
+    basis: Float[Tensor, "component heading basis 34"],
+    own: Float[Tensor, " component"],
+    landmark_noise: float,
+    most: int,
+) -> tuple[Float[Tensor, "component heading factor 34"], Float[Tensor, "component 34"]]:
+    """Return at most `most` factors of what is seen from each side, and variances that a component's headings share.
+
+    The variances are found from some of the headings: each turn takes the strongest directions in units of the present
+    variances, and then the variances that they leave, a little further than they moved.
+    """
+    count, own = min(most, basis.shape[2]), own[:, None].float()
+    some = basis[:, ::_APART].float()
+    covariance, noise = some.mT @ some, own.expand(-1, basis.shape[-1])
+    directions = some[:, :, :count].mT
+    for turn in range(_FITTING):
+        shared, scale = _in_units(covariance, own, noise, landmark_noise)
+        directions, found = _strongest(shared, directions, 1 if turn else 2)
+        left = _left(covariance, found * scale)
+        ahead = (left / (noise - own).clamp_min(_LEAST_LEFT)).clamp(0.5, 2.0) if turn else 1.0
+        noise = own + left * ahead
+    covariance = (basis.mT @ basis).float()
+    shared, scale = _in_units(covariance, own, noise, landmark_noise)
+    directions = directions.repeat_interleave(_APART, dim=1)[:, : basis.shape[1]]
+    factors = _strongest(shared, directions, _LAST)[1] * scale
+    return factors.double(), (own + _left(covariance, factors)).double()
+
+
+def _strongest(
+    shared: Float[Tensor, "component heading 34 34"],
+    directions: Float[Tensor, "component heading 34 factor"],
+    count: int,
+) -> tuple[Float[Tensor, "component heading 34 factor"], Float[Tensor, "component heading factor 34"]]:
+    """Turn directions towards the strongest ones, `count` times (orthogonal iteration); and factors along them."""
+    for _ in range(count):
+        directions = torch.linalg.qr(shared @ directions).Q
+    values, vectors = torch.linalg.eigh(directions.mT @ shared @ directions)
+    directions = directions @ vectors
+    return directions, (directions * values.clamp_min(0.0).sqrt()[..., None, :]).mT
+
+
+def _in_units(
+    covariance: Float[Tensor, "component heading 34 34"], own: Tensor, noise: Tensor, landmark_noise: float
+) -> tuple[Float[Tensor, "component heading 34 34"], Float[Tensor, "component 1 1 34"]]:
+    """What noise does not explain, in units of its deviation; and that."""
+    whole = noise + landmark_noise**2
+    scale = whole.sqrt()[:, None, None]
+    shared = covariance / (scale.mT * scale)
+    shared.diagonal(dim1=-2, dim2=-1).add_(((own - noise) / whole)[:, None])
+    return shared, scale
+
+
+def _left(covariance: Tensor, factors: Float[Tensor, "component heading factor 34"]) -> Float[Tensor, "component 34"]:
+    """Variance that factors leave, on average over the headings."""
+    diagonal = covariance.diagonal(dim1=-2, dim2=-1)
+    return (diagonal - factors.square().sum(2)).clamp_min(0.0).mean(1)

@@ -11,18 +11,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sightline.methods.deeplift.mixture import Mixture
 from sightline.methods.deeplift.projection import gains, seen_from, told_by
-from sightline.methods.deeplift.shapes import ROWS
+from sightline.methods.deeplift.shapes import DIMENSIONS, JOINTS, ROWS
 
 _PICTURE = 2 * ROWS
 _FIRST, _SECOND = torch.triu_indices(_PICTURE, _PICTURE)
 _TWICE = torch.where(_FIRST == _SECOND, 2.0, 4.0).double()
 _CHUNK = 256
 """People looked at together, so that their products stay in the processor's cache."""
+_BUILT = 256
+"""Candidates worked out together."""
+_ROUNDING = 10.0
+"""What a table's precision errs in costs, times its epsilon and its largest entry: twice the most that was seen."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,6 +62,16 @@ class Best(NamedTuple):
     """The pose, body sizes, in the camera's axes."""
 
 
+class Poses(NamedTuple):
+    """What a table has to know for poses, and to decide between candidates that its precision cannot tell apart."""
+
+    gain: Float[Tensor, "candidate 48 32"]
+    offset: Float[Tensor, "candidate 48"]
+    """What is left of the mean: the pose is `offset` + u · `gain` · view."""
+    exact: Float[Tensor, "candidate 561"]
+    """The table in double precision, a candidate's numbers together: quadratic, linear, constant."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Table:
     """All candidates for landmarks of the same weights."""
@@ -69,9 +83,15 @@ class Table:
     """γ, the log-determinant and the candidate's prior, over n."""
     told: float
     """n."""
-    gain: Float[Tensor, "candidate 48 32"]
-    offset: Float[Tensor, "candidate 48"]
-    """What is left of the mean: the pose is `offset` + u · `gain` · view."""
+    rounding: float
+    """Nats over n within which the table's precision does not decide."""
+    poses: Poses | None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the table takes."""
+        tensors = (self.quadratic, self.linear, self.constant, *(self.poses or ()))
+        return sum(tensor.nbytes for tensor in tensors)
 
     def costs(self, view: Float[Tensor, "batch 32"]) -> tuple[Tensor, Tensor]:
         """Return −ln p (batch, candidate) and the inverse scales, for landmarks in `CENTRED` coordinates."""
@@ -93,16 +113,40 @@ class Table:
 
     def _best(self, view: Tensor) -> Best:
         shares, inverse_scale = self._shares(view)
-        candidate = shares.argmin(1)
-        scale = inverse_scale.gather(1, candidate[:, None])
-        return Best(candidate, scale[:, 0], self.shapes(view, candidate, scale[:, 0]))
+        chosen = shares.argmin(1)
+        close = shares <= shares.gather(1, chosen[:, None]).add_(self.rounding)
+        if int(close.count_nonzero()) > len(view):
+            rows = (close.count_nonzero(1) > 1).nonzero()[:, 0]
+            chosen[rows] = self._decided(view[rows], close[rows])
+        scale = inverse_scale.gather(1, chosen[:, None])[:, 0]
+        return Best(chosen, scale, self.shapes(view, chosen, scale))
+
+    def _decided(
+        self, view: Float[Tensor, "batch 32"], among: Bool[Tensor, "batch candidate"]
+    ) -> Int[Tensor, " batch"]:
+        """The likeliest of the candidates that each person is left with, in double precision."""
+        person, candidate = among.nonzero(as_tuple=True)
+        forms, part = self._with_poses().exact.index_select(0, candidate), view.double()[person]
+        quadratic, linear, constant = forms.split((len(_FIRST), _PICTURE, 1), dim=1)
+        twice_alpha = (part[:, _FIRST] * part[:, _SECOND] * quadratic).sum(1)
+        beta = (part * linear).sum(1)
+        inverse_scale = (beta + (beta.square() + 2.0 * self.told * twice_alpha).sqrt()) / twice_alpha
+        exact = torch.full(among.shape, torch.inf, dtype=torch.float64)
+        exact[person, candidate] = constant[:, 0] - 0.5 / self.told * inverse_scale * beta - inverse_scale.log()
+        return exact.argmin(1)
 
     def shapes(
         self, view: Float[Tensor, "batch 32"], candidate: Int[Tensor, " batch"], inverse_scale: Float[Tensor, " batch"]
     ) -> Float[Tensor, "batch 48"]:
         """Return the poses of chosen candidates, one per row of the views."""
-        moved = torch.bmm(self.gain.index_select(0, candidate), (view * inverse_scale[:, None])[..., None])
-        return moved[..., 0].add_(self.offset.index_select(0, candidate))
+        poses = self._with_poses()
+        gain, offset = poses.gain.index_select(0, candidate), poses.offset.index_select(0, candidate)
+        return torch.baddbmm(offset[..., None], gain, (view * inverse_scale[:, None])[..., None])[..., 0]
+
+    def _with_poses(self) -> Poses:
+        if self.poses is None:
+            raise ValueError("table: expected one built with poses=True")
+        return self.poses
 
 
 def build_table(
@@ -111,6 +155,8 @@ def build_table(
     weight: Float[Tensor, " 17"],
     log_prior: Float[Tensor, " candidate"] | None = None,
     dtype: torch.dtype = torch.float32,
+    *,
+    poses: bool = True,
 ) -> Table:
     """Work out all candidates, in double precision.
 
@@ -120,21 +166,40 @@ def build_table(
         weight: of each landmark, 0 where it is not seen; at least two are.
         log_prior: of each candidate beside the component's share.
         dtype: precision that the table is kept in.
+        poses: whether it is for poses too, or for costs only, which takes a seventh of the memory.
     """
-    seen = seen_from(mixture.gaussians, candidates.cam_from_body[candidates.rotation], candidates.component)
+    weight, count = weight.double(), len(candidates.component)
+    told, posed = float(told_by(weight, 2)), count if poses else 0
+    quadratic, linear = torch.empty(len(_FIRST), count, dtype=dtype), torch.empty(_PICTURE, count, dtype=dtype)
+    constant, offset = torch.empty(count, dtype=dtype), torch.empty(posed, DIMENSIONS, dtype=dtype)
+    gain = torch.empty(posed, DIMENSIONS, _PICTURE, dtype=dtype)
+    exact = torch.empty(posed, len(_FIRST) + _PICTURE + 1, dtype=torch.float64)
+    for rows in torch.arange(count).split(_BUILT):
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        component, rotation = candidates.component[part], candidates.rotation[part]
+        seen = seen_from(mixture.gaussians, candidates.cam_from_body[rotation], component)
+        found = gains(seen, _spread(candidates.noise[candidates.level[part]]), weight)
+        middle = seen.mean[:, :_PICTURE]
+        pulled = (found.precision @ middle[..., None])[..., 0]
+        share = mixture.shares.log()[component] + (0.0 if log_prior is None else log_prior[part])
+        rest = 0.5 * ((pulled * middle).sum(1) + found.log_det + told) - share
+        forms = torch.cat([found.precision[:, _FIRST, _SECOND] * _TWICE, pulled, rest[:, None] / told], dim=1)
+        for kept, form in zip((quadratic, linear, constant), forms.mT.split((len(_FIRST), _PICTURE, 1)), strict=True):
+            kept[..., part] = form
+        if poses:
+            gain[part], exact[part] = found.gain, forms
+            offset[part] = seen.mean - (found.gain @ middle[..., None])[..., 0]
+    return Table(
+        quadratic=quadratic,
+        linear=linear,
+        constant=constant,
+        told=told,
+        rounding=_ROUNDING * torch.finfo(dtype).eps * float(quadratic.abs().max()) / told,
+        poses=Poses(gain, offset, exact) if poses else None,
+    )
+
+
+def _spread(noise: Float[Tensor, " candidate"]) -> Float[Tensor, "candidate 17 2 2"]:
+    """Covariances of all landmarks."""
     unit = torch.eye(2, dtype=torch.float64)
-    spread = candidates.noise[candidates.level].square()[:, None, None, None] * unit
-    found = gains(seen, spread.expand(-1, len(weight), 2, 2), weight.double())
-    middle = seen.mean[:, :_PICTURE]
-    linear = (found.precision @ middle[..., None])[..., 0]
-    share = mixture.shares.log()[candidates.component] + (0.0 if log_prior is None else log_prior)
-    told = told_by(weight.double(), 2)
-    constant = 0.5 * ((linear * middle).sum(1) + found.log_det + told) - share
-    tensors = {
-        "quadratic": found.precision[:, _FIRST, _SECOND].mT * _TWICE[:, None],
-        "linear": linear.mT,
-        "constant": constant / told,
-        "gain": found.gain,
-        "offset": seen.mean - (found.gain @ middle[..., None])[..., 0],
-    }
-    return Table(told=float(told), **{name: value.to(dtype).contiguous() for name, value in tensors.items()})
+    return (noise.square()[:, None, None, None] * unit).expand(-1, JOINTS, 2, 2)

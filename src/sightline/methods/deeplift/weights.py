@@ -32,6 +32,8 @@ class PriorConfig:
     stature_m: float
     sigma_factor: float = 1.0
     """What the lifter's standard deviations are multiplied by to hold 68 % of the errors on other people."""
+    sigma_factor_known: float = 1.0
+    """The same where heights are given."""
 
 
 def prior_tensors(prior: PosePrior) -> dict[str, Tensor]:
@@ -47,14 +49,13 @@ def prior_tensors(prior: PosePrior) -> dict[str, Tensor]:
     }
 
 
-def prior_config(prior: PosePrior, sigma_factor: float = 1.0) -> PriorConfig:
-    """Return what a passport tells of a prior."""
+def prior_config(prior: PosePrior) -> PriorConfig:
+    """Return what a passport tells of a prior that is not calibrated yet."""
     return PriorConfig(
         orientation=prior.orientation,
         size_m=round(prior.size_m, 5),
         size_spread=round(prior.size_spread, 5),
         stature_m=round(prior.stature_m, 4),
-        sigma_factor=sigma_factor,
     )
 
 
@@ -69,7 +70,7 @@ def prior_from(tensors: dict[str, Tensor], config: PriorConfig) -> PosePrior:
     if unknown:
         raise ValueError(f"expected no other tensors, got {', '.join(unknown)}")
     shares = stored["shares"] / stored["shares"].sum()
-    facts = {name: value for name, value in asdict(config).items() if name != "sigma_factor"}
+    facts = {name: value for name, value in asdict(config).items() if not name.startswith("sigma_factor")}
     return PosePrior(
         mixture=Mixture(Gaussians(stored["mean"], stored["basis"], stored["noise"]), shares),
         quantiles=stored["quantiles"],
