@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,16 +15,22 @@ from torch.testing import assert_close
 from deeplift_world import DOUBLE, chance, fitted_prior, headings, known_mixture, poses, prior_of
 from sightline.camera import Camera
 from sightline.cli.app import main
+from sightline.engine import up_of
 from sightline.errors import InputError, UsageError
 from sightline.formats.keypoints import write_keypoints
 from sightline.formats.poses import read_poses
 from sightline.formats.weights import write_weights
-from sightline.geometry.rotation import axis_rotation
+from sightline.geometry.rotation import axis_rotation, rotation_from_pitch_roll
+from sightline.gravity import Tilt
 from sightline.lifter import Lifter, weights_for
+from sightline.methods.deeplift import engine as engine_module
 from sightline.methods.deeplift.engine import DeepLiftEngine
 from sightline.methods.deeplift.filling import FILLED_CONFIDENCE, filled
+from sightline.methods.deeplift.judging import judged
 from sightline.methods.deeplift.prior import QUANTILES, PosePrior
-from sightline.methods.deeplift.shapes import FLIP, limb_size
+from sightline.methods.deeplift.projection import LEVEL_FROM_WORLD
+from sightline.methods.deeplift.shapes import FLIP, limb_lengths, limb_size
+from sightline.methods.deeplift.sizing import size_from_limbs
 from sightline.methods.deeplift.weights import (
     PriorConfig,
     as_stored,
@@ -33,7 +40,8 @@ from sightline.methods.deeplift.weights import (
     prior_tensors,
 )
 from sightline.skeleton import conversion, get_skeleton
-from sightline.structures import KeypointFrame, Keypoints, PersonKeypoints
+from sightline.stature import stature_from_joints
+from sightline.structures import KeypointFrame, Keypoints, Person, PersonKeypoints, PoseFrame
 
 LEVEL = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]], dtype=DOUBLE)
 CAMERA = Camera.create(
@@ -262,8 +270,6 @@ def engine_of(prior: PosePrior) -> DeepLiftEngine:
 @pytest.mark.parametrize("skeleton", ["h36m17", "coco17"])
 def test_people_are_lifted_to_metres_where_they_stand(prior: PosePrior, tmp_path: Path, skeleton: str) -> None:
     lifter, truth = Lifter(written(prior, tmp_path)), in_the_scene()
-    from sightline.stature import stature_from_joints
-
     keypoints = keypoints_of(truth, skeleton)
     heights = stature_from_joints(truth).tolist()
     people = tuple(replace(p, height_m=h) for p, h in zip(keypoints.frames[0].people, heights, strict=True))
@@ -283,8 +289,6 @@ def test_people_are_lifted_to_metres_where_they_stand(prior: PosePrior, tmp_path
 
 
 def test_a_height_is_the_height_of_the_answer(prior: PosePrior) -> None:
-    from sightline.stature import stature_from_joints
-
     engine, keypoints = engine_of(prior), keypoints_of(in_the_scene())
     readied = engine.ready([person for _, person in keypoints.people()], keypoints.skeleton, CAMERA)
     statures = torch.tensor([1.5, 1.6, 1.7, 1.8, 1.9, torch.nan], dtype=DOUBLE)
@@ -301,11 +305,118 @@ def test_arrays_are_lifted_as_people_are(prior: PosePrior) -> None:
     assert_close(engine.lift_array(pixels, CAMERA, None), torch.from_numpy(one), atol=1e-6, rtol=0)
 
 
+def test_limbs_that_were_measured_fix_the_size(prior: PosePrior) -> None:
+    truth = in_the_scene()
+    engine, keypoints = engine_of(prior), keypoints_of(truth)
+    readied = engine.ready([person for _, person in keypoints.people()], keypoints.skeleton, CAMERA)
+    xy, weight = readied.rows
+    unknown, up = torch.full((6,), torch.nan, dtype=DOUBLE), up_of(CAMERA)
+    usual = engine.lift_rays(xy, weight, up, unknown)
+    limbs = limb_lengths(torch.from_numpy(usual.joints_cam)) * torch.linspace(0.8, 1.2, 6)[:, None]
+    limbs[:, 3:] = torch.nan
+    limbs[5] = torch.nan
+    found = engine.lift_rays(xy, weight, up, unknown, limbs)
+    assert_close(limb_lengths(torch.from_numpy(found.joints_cam))[:5, :3], limbs[:5, :3], atol=1e-9, rtol=0)
+    assert_close(torch.from_numpy(found.joints_cam[5]), torch.from_numpy(usual.joints_cam[5]), atol=1e-9, rtol=0)
+    assert found.sigma_m is not None
+    assert usual.sigma_m is not None
+    depth = (found.sigma_m[:, 0, 2] / found.joints_cam[:, 0, 2], usual.sigma_m[:, 0, 2] / usual.joints_cam[:, 0, 2])
+    assert (depth[0][:5] < depth[1][:5]).all()
+    statures = torch.full((6,), 1.75, dtype=DOUBLE)
+    tall = engine.lift_rays(xy, weight, up, statures, limbs).joints_cam
+    assert_close(stature_from_joints(torch.from_numpy(tall)), statures, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("length", [0.0, -0.4, math.inf])
+def test_limbs_of_no_length(length: float) -> None:
+    with pytest.raises(ValueError, match="limbs_m: expected positive lengths"):
+        size_from_limbs(poses(1)[:, None], torch.full((1, 16), length))
+
+
+def test_limbs_of_another_number() -> None:
+    with pytest.raises(ValueError, match=r"limbs_m: expected \(1, 16\)"):
+        getattr(size_from_limbs, "__wrapped__", size_from_limbs)(poses(1)[:, None], torch.ones(1, 17))
+
+
+def test_a_given_height_narrows_the_depth(prior: PosePrior) -> None:
+    engine, keypoints = engine_of(prior), keypoints_of(in_the_scene())
+    readied = engine.ready([person for _, person in keypoints.people()], keypoints.skeleton, CAMERA)
+    statures = torch.full((6,), 1.7, dtype=DOUBLE)
+    given = engine.lift(readied, range(6), CAMERA, statures)
+    unknown = engine.lift(readied, range(6), CAMERA, torch.full_like(statures, torch.nan))
+    assert given.sigma_m is not None
+    assert unknown.sigma_m is not None
+    assert (given.sigma_m[:, 0, 2] < 0.8 * unknown.sigma_m[:, 0, 2]).all()
+    assert (given.sigma_m > 0).all()
+
+
+def test_many_people_are_lifted_as_few_are(prior: PosePrior, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, keypoints = engine_of(prior), keypoints_of(in_the_scene())
+    readied = engine.ready([person for _, person in keypoints.people()], keypoints.skeleton, CAMERA)
+    statures = torch.tensor([1.5, 1.6, 1.7, 1.8, 1.9, torch.nan], dtype=DOUBLE)
+    together = engine.lift(readied, range(6), CAMERA, statures)
+    monkeypatch.setattr(engine_module, "_TOGETHER", 4)
+    apart = engine.lift(readied, range(6), CAMERA, statures)
+    for one, other in zip(together, apart, strict=True):
+        assert one is not None
+        assert other is not None
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("fault", ["one spot", "four joints", "no weight"])
+def test_poses_that_cannot_be_completed_are_marked(prior: PosePrior, fault: str) -> None:
+    joints, weight = poses(3), torch.ones(3, 17, dtype=DOUBLE)
+    if fault == "one spot":
+        joints[1] = 2.5
+    if fault == "four joints":
+        joints[1, 4:] = torch.nan
+    if fault == "no weight":
+        weight[1, 4:] = 0.0
+    found = prior.completed(joints, weight)
+    assert found.valid.tolist() == [True, False, True]
+    assert bool(found.joints[1].isnan().all())
+    assert bool(found.joints[[0, 2]].isfinite().all())
+    alone = prior.completed(joints[[0, 2]], weight[[0, 2]])
+    assert_close(found.projected[[0, 2]], alone.projected, atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize("weight", [torch.full((2, 17), torch.nan), torch.full((2, 17), -1.0), torch.ones(2, 16)])
+def test_weights_that_are_none(prior: PosePrior, weight: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="weight: expected"):
+        getattr(PosePrior.completed, "__wrapped__", PosePrior.completed)(prior, poses(2), weight)
+
+
+def test_poses_are_judged_together_as_alone() -> None:
+    truth = in_the_scene().numpy()
+    broken = truth[0].copy()
+    broken[[3, 6, 13, 16]] = broken[[9, 10, 3, 6]]
+    people = tuple(
+        Person(
+            id=row,
+            score=1.0,
+            joints_cam_m=joints,
+            root_depth_canonical=None,
+            keypoints_px=np.zeros((17, 2)),
+            confidence=np.ones(17),
+        )
+        for row, joints in enumerate([*truth, broken])
+    )
+    frames = (PoseFrame(index=0, people=people[:3]), PoseFrame(index=1, people=()), PoseFrame(index=2, people=people[3:]))
+    told = [person.plausibility for frame in judged(frames) for person in frame.people]
+    alone = [judged([PoseFrame(index=0, people=(one,))])[0].people[0].plausibility for one in people]
+    assert told == pytest.approx(alone, abs=2e-3)
+    assert told[-1] is not None
+    assert told[-1] < min(value for value in told[:-1] if value is not None)
+    empty = PoseFrame(index=0, people=())
+    assert judged([empty]) == (empty,)
+
+
 def test_filling_leaves_what_was_seen_and_marks_what_was_not(prior: PosePrior) -> None:
     truth = in_the_scene(3)
     people = [person for _, person in keypoints_of(truth).people()]
     points, confidence = people[1].keypoints_px.copy(), people[1].confidence.copy()
-    points[[3, 10]], confidence[[3, 10]] = np.nan, 0.0
+    confidence[[3, 10]] = 0.0
+    points[3] = np.nan  # what has no confidence was not seen either, wherever it is
     scant = np.where(np.arange(17)[:, None] < 4, people[2].keypoints_px, np.nan)
     people[1] = replace(people[1], keypoints_px=points, confidence=confidence)
     people[2] = replace(people[2], keypoints_px=scant, confidence=np.where(np.isnan(scant[:, 0]), 0.0, 1.0))
@@ -356,6 +467,92 @@ def test_lift_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main([*call, "--any-orientation"]) == 2
     assert "--any-orientation: expected method 'deeplift'" in capsys.readouterr().err
     assert main([*call, "--method", "deeplift", "--root", "perspective"]) == 2
+
+
+def without_world(camera: Camera) -> Camera:
+    return replace(camera, rotation=None, translation_m=None)
+
+
+def test_a_tilt_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from sightline.formats.camera import write_camera
+
+    angles = torch.tensor([-0.25, 0.1], dtype=DOUBLE)
+    tilted = replace(CAMERA, rotation=rotation_from_pitch_roll(angles[0], angles[1]) @ LEVEL)
+    seen = tilted.world_to_camera(CAMERA.camera_to_world(in_the_scene()))
+    write_keypoints(keypoints_of(seen), tmp_path / "k.json")
+    write_camera(tilted, tmp_path / "c.json")
+    write_camera(without_world(CAMERA), tmp_path / "n.json")
+
+    def lifted(camera: str, *options: str) -> np.ndarray:
+        out = tmp_path / "p.json"
+        call = ["lift", str(tmp_path / "k.json"), "--camera", str(tmp_path / camera), "-o", str(out)]
+        assert main([*call, "--method", "deeplift", *options]) == 0
+        return np.array([person.joints_cam_m for _, person in read_poses(out).people()])
+
+    known = lifted("c.json")
+    assert "taken as level" not in capsys.readouterr().err
+    pitch, roll = (f"{math.degrees(float(angle)):.5f}" for angle in angles)
+    told = lifted("n.json", "--pitch-deg", pitch, "--roll-deg", roll)
+    assert "taken as level" not in capsys.readouterr().err
+    np.testing.assert_allclose(told, known, atol=2e-3)
+    level = lifted("n.json")
+    assert "taken as level; --pitch-deg says it" in capsys.readouterr().err
+    assert np.abs(level - known).max() > 0.05
+    lifted("n.json", "--tilts-deg", "-20", "-10", "0", "10")
+    assert "taken as level" not in capsys.readouterr().err
+    far = CAMERA.camera_to_world(torch.tensor([[-0.3, 0.0, 1.0], [0.3, 0.0, 1.0]], dtype=DOUBLE) * 1e7)
+    points = [f"{value:.4f}" for value in tilted.project(tilted.world_to_camera(far))[0].flatten().tolist()]
+    np.testing.assert_allclose(lifted("n.json", "--horizon", *points), known, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("camera", "options", "message"),
+    [
+        ("c.json", ["--pitch-deg", "4"], "--pitch-deg: expected a camera that does not know"),
+        ("n.json", ["--pitch-deg", "95"], "--pitch-deg: expected an angle"),
+        ("n.json", ["--tilts-deg", "200"], "--tilts-deg: expected one or more angles"),
+        ("n.json", ["--horizon", "0", "5", "0", "5"], "--horizon: expected two points"),
+        ("n.json", ["--horizon", "0", "5", "900", "5", "--roll-deg", "1"], "--horizon: says pitch and roll already"),
+        ("n.json", ["--method", "abspose", "--tilts-deg", "1"], "--tilts-deg: expected --method deeplift"),
+    ],
+)
+def test_tilts_that_cannot_be(
+    camera: str, options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sightline.formats.camera import write_camera
+
+    write_keypoints(keypoints_of(in_the_scene(1)), tmp_path / "k.json")
+    write_camera(CAMERA if camera == "c.json" else without_world(CAMERA), tmp_path / camera)
+    call = ["lift", str(tmp_path / "k.json"), "--camera", str(tmp_path / camera), "-o", str(tmp_path / "p.json")]
+    assert main([*call, "--method", "deeplift", *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "p.json").exists()
+
+
+@pytest.mark.parametrize("weights", ["abspose-street", "abspose-mocap"])
+def test_weights_that_do_not_ask_for_a_tilt(weights: str) -> None:
+    with pytest.raises(UsageError, match="do not ask how the camera is tilted"):
+        Lifter(weights, tilt=Tilt(pitch_rad=0.1))
+
+
+@pytest.mark.parametrize("name", ["deeplift-mocap", "deeplift-mocap-any"])
+def test_shipped_priors_are_those_of_their_passports(name: str) -> None:
+    prior, config, passport = load_prior(name)
+    people = prior.sample(400, torch.Generator().manual_seed(0))
+    told = prior.plausibility(people)
+    assert 0.3 < float(told.mean()) < 0.95
+    assert passport.expected["height given"]["mpjpe_mm"] < passport.expected["height unknown"]["mpjpe_mm"]
+    engine = DeepLiftEngine(prior, config)
+    joints = people - people.mean(1, keepdim=True)
+    joints = joints @ LEVEL_FROM_WORLD.mT + torch.tensor([0.0, 0.0, 4.5], dtype=DOUBLE)
+    xy = joints[..., :2] / joints[..., 2:]
+    found = engine.lift_rays(xy, torch.ones(400, 17, dtype=DOUBLE), None, stature_from_joints(joints))
+    located = torch.from_numpy(found.joints_cam)
+    error = ((located - located[:, :1]) - (joints - joints[:, :1])).norm(dim=-1).mean()
+    assert float(error) < (0.075 if name == "deeplift-mocap" else 0.1)
+    assert found.sigma_m is not None
+    inside = ((located - joints).abs() <= torch.from_numpy(found.sigma_m)).double().mean()
+    assert 0.55 < float(inside) < 0.9
 
 
 def test_fit_prior_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ from sightline.cli.options import (
     print_json,
     progress_bar,
 )
+from sightline.cli.tilt_options import Angles, MaybeHorizon, asked_tilt, tell_level
 from sightline.errors import InputError, UsageError
 
 
@@ -66,6 +67,16 @@ class Lift:
     """What lifts them: a network, or a prior of human poses (Lifting from the Deep)."""
     any_orientation: bool = False
     """With deeplift: people may be upside down or lie; its prior is otherwise of upright people."""
+    pitch_deg: MaybeNumber = None
+    """With deeplift: how far the camera looks up (degrees), where its file does not know its place in the world; level
+    by default."""
+    roll_deg: MaybeNumber = None
+    """How far it is turned clockwise about its axis (degrees)."""
+    horizon: MaybeHorizon = None
+    """The same by two points (px) on the horizon."""
+    tilts_deg: Angles = ()
+    """With deeplift: pitches (degrees) to try beside the one that is known, such as -10 0 10 20 30; the likeliest is
+    taken for each person."""
     weights: MaybeText = None
     """Weights by name, or the path of their passport; those of the method by default."""
     root: Literal["learned", "perspective", "perspective_robust", "weak_perspective", "weak_perspective_lsq"] = (
@@ -101,7 +112,9 @@ class Lift:
         except ValueError as error:
             raise InputError(f"{self.camera}: does not fit {self.keypoints}: {error}") from error
         weights = weights_for(self.method, self.weights, any_orientation=self.any_orientation)
-        lifter = Lifter(weights, device=self.device, batch_size=self.batch_size, root=self.root)
+        tilt = self._tilt(camera)
+        lifter = Lifter(weights, device=self.device, batch_size=self.batch_size, root=self.root, tilt=tilt)
+        tell_level(lifter, camera)
         with progress_bar("lifting") as progress:
             source = "calibrated_focal" if told is None else told.scale_source
             result = lift_film(
@@ -121,6 +134,16 @@ class Lift:
         draw(result.poses, picture=self.picture, frame=self.picture_frame, movie=self.movie, page=self.page)
         self._tell(result, told)
         return 1 if result.skipped else 0
+
+    def _tilt(self, camera):  # noqa: ANN001, ANN202 - Camera and Tilt, whose modules load slowly
+        return asked_tilt(
+            camera,
+            method=self.method,
+            pitch_deg=self.pitch_deg,
+            roll_deg=self.roll_deg,
+            tilts_deg=self.tilts_deg,
+            horizon=self.horizon,
+        )
 
     def _read(self):  # noqa: ANN202 - Keypoints, Camera and FoundCamera, whose modules load slowly
         """Return the keypoints and the camera; either may tell the size of the pictures to the other.

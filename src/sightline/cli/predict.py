@@ -24,6 +24,7 @@ from sightline.cli.options import (
     print_json,
     progress_bar,
 )
+from sightline.cli.tilt_options import Angles, asked_tilt, tell_level
 from sightline.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -66,6 +67,14 @@ class Predict:
     """What turns them into 3D: a network, or a prior of human poses (Lifting from the Deep)."""
     any_orientation: bool = False
     """With deeplift: people may be upside down or lie; its prior is otherwise of upright people."""
+    pitch_deg: MaybeNumber = None
+    """With deeplift: how far the camera looks up (degrees), where its file does not know its place in the world; level
+    by default."""
+    roll_deg: MaybeNumber = None
+    """How far it is turned clockwise about its axis (degrees)."""
+    tilts_deg: Angles = ()
+    """With deeplift: pitches (degrees) to try beside the one that is known, such as -10 0 10 20 30; the likeliest is
+    taken for each person."""
     box: UseAppendAction[tuple[str, ...]] = ()
     """A person as x0,y0,x1,y1 in pixels of the first frame, or ID:x0,y0,x1,y1; once per person; they are followed."""
     boxes: MaybePath = None
@@ -124,7 +133,15 @@ class Predict:
         try:
             places = self._places(sources)
             weights = weights_for(self.method, self.weights, any_orientation=self.any_orientation)
-            lifter = Lifter(weights, device=self.device, root=self.root)
+            tilt = asked_tilt(
+                cameras.camera,
+                method=self.method,
+                pitch_deg=self.pitch_deg,
+                roll_deg=self.roll_deg,
+                tilts_deg=self.tilts_deg,
+            )
+            lifter = Lifter(weights, device=self.device, root=self.root, tilt=tilt)
+            tell_level(lifter, cameras.camera)
             predictor = Predictor(
                 lifter,
                 height_m=self.height_m,

@@ -35,13 +35,17 @@ def deeplift_mocap() -> PriorRunConfig:
 
 
 def deeplift_mocap_any() -> PriorRunConfig:
-    """The same for people in any orientation: upside down, lying, doing push-ups."""
+    """The same for people in any orientation: upside down, lying, doing push-ups.
+
+    Five times as many bodies as 20,000 cost three times the time and make other people likelier by 0.1 nats (mean of
+    the splits val and test); 6 components × 40 directions instead of 3 × 30 do by 10.
+    """
     upright = deeplift_mocap()
     return replace(
         upright,
         name="deeplift-mocap-any",
-        fit=replace(upright.fit, orientation="any", iterations=25),
-        poses=20_000,
+        fit=replace(upright.fit, orientation="any", sample=40_000),
+        poses=100_000,
         components=(),
         bases=(),
     )

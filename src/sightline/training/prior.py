@@ -24,6 +24,8 @@ from sightline.training.data import Splits
 from sightline.training.scores import score_poses
 
 TEST_SEED, CALIBRATION_SEED = 90_000, 30_000
+_OTHERS = 20_000
+"""Bodies drawn of people that a prior is not fitted to, who choose its size and say how plausible poses are."""
 _VIEWS = 2_048
 _COVERED = 0.6827
 _WORST_NOISE = 0.015
@@ -80,12 +82,13 @@ def run_prior(
         progress: called with passes done and the most there can be.
     """
     joints = drawn_bodies(splits.train, config)
+    others = drawn_bodies(splits.val, replace(config, poses=min(config.poses, _OTHERS), seed=config.seed + 1))
     fit, choices = config.fit, []
     if config.components or config.bases:
         sizes = (config.components or (fit.components,), config.bases or (fit.basis,))
-        choices = choose_size(joints[: fit.sample // 2], splits.val, fit, components=sizes[0], bases=sizes[1])
+        choices = choose_size(joints[: fit.sample // 2], others, fit, components=sizes[0], bases=sizes[1])
         fit = replace(fit, components=choices[0].components, basis=choices[0].basis)
-    prior, fitted = fit_prior(joints, splits.val, fit, progress)
+    prior, fitted = fit_prior(joints, others, fit, progress)
     stored = as_stored(prior)
     facts = calibrated(stored, splits.val)
     passport = write_weights(

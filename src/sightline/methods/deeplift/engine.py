@@ -14,13 +14,14 @@ from sightline.camera import Camera
 from sightline.engine import LiftedPeople, Readied, rays_of, up_of
 from sightline.geometry.rotation import no_roll_rotation
 from sightline.geometry.translation import solve_translation
+from sightline.gravity import Tilt
 from sightline.methods.deeplift.map_lifter import LEAST_LANDMARKS, MapConfig, MapLifter, MapPoses
 from sightline.methods.deeplift.posterior import joint_covariance
 from sightline.methods.deeplift.prior import PosePrior
 from sightline.methods.deeplift.shapes import JOINTS
+from sightline.methods.deeplift.sizing import size_from_limbs, size_from_stature
 from sightline.methods.deeplift.weights import PriorConfig
 from sightline.skeleton import Skeleton
-from sightline.stature import stature_from_joints
 from sightline.structures import PersonKeypoints
 
 MODES = 3
@@ -46,11 +47,18 @@ class DeepLiftEngine:
         prior: what poses are like.
         config: what its passport tells.
         lifting: how landmarks are lifted; by default with three modes, refined, in full perspective.
+        tilt: of cameras that do not know their place in the world; level by default.
     """
 
-    def __init__(self, prior: PosePrior, config: PriorConfig, lifting: MapConfig | None = None) -> None:
-        self.prior, self.config = prior, config
-        self.lifter = MapLifter(prior, lifting or MapConfig(modes=MODES))
+    def __init__(
+        self,
+        prior: PosePrior,
+        config: PriorConfig,
+        lifting: MapConfig | None = None,
+        tilt: Tilt | None = None,
+    ) -> None:
+        self.prior, self.config, self.tilt = prior, config, tilt or Tilt()
+        self.lifter = MapLifter(prior, lifting or MapConfig(modes=MODES, tilts_rad=self.tilt.tried_rad))
 
     @property
     def mean_stature_m(self) -> float | None:
@@ -85,7 +93,12 @@ class DeepLiftEngine:
         """Lift some of them; statures (m) are NaN where unknown."""
         assert isinstance(readied.rows, _Landmarks)
         landmarks = _Landmarks(*(value[list(rows)] for value in readied.rows))
-        return self.lift_rays(*landmarks, up_of(camera), stature_m)
+        return self.lift_rays(*landmarks, self._up(camera), stature_m)
+
+    def _up(self, camera: Camera) -> Float[Tensor, "*batch 3"] | None:
+        """Against gravity as the camera sees it; None where nothing is known of it."""
+        known = up_of(camera)
+        return self.tilt.up_cam if known is None and self.tilt.known else known
 
     @torch.no_grad()
     def lift_array(
@@ -97,7 +110,7 @@ class DeepLiftEngine:
         seen = placed & pixels.isfinite().all(-1)
         points = torch.where(seen[..., None], xy, 0.0).double()
         stature = points.new_full((len(points),), torch.nan) if stature_m is None else stature_m.cpu()
-        lifted = self.lift_rays(points, seen.double(), up_of(camera), stature)
+        lifted = self.lift_rays(points, seen.double(), self._up(camera), stature)
         return torch.from_numpy(lifted.joints_cam).to(keypoints_px)
 
     @torch.no_grad()
@@ -107,6 +120,7 @@ class DeepLiftEngine:
         weight: Float[Tensor, "person 17"],
         up: Float[Tensor, "*#person 3"] | None,
         stature_m: Float[Tensor, " person"],
+        limbs_m: Float[Tensor, "person 16"] | None = None,
     ) -> LiftedPeople:
         """Turn the camera towards each person, lift there, give them their size and place, and turn back.
 
@@ -115,17 +129,19 @@ class DeepLiftEngine:
             weight: how much each counts, 0 for one that was not seen.
             up: against gravity as the camera sees it; None for a camera that does not know it, which counts as level.
             stature_m: heights, NaN where unknown.
+            limbs_m: measured lengths of limbs, for those without a height, as `sizing.size_from_limbs` takes them.
         """
         up_cam = None if up is None else up.double().expand(len(xy), 3)
         starts = range(0, max(len(xy), 1), _TOGETHER)
-        chunks = [slice(start, start + _TOGETHER) for start in starts]
-        parts = [
-            self._lifted(xy[some], weight[some], None if up_cam is None else up_cam[some], stature_m[some].double())
-            for some in chunks
-        ]
+        parts = []
+        for some in (slice(start, start + _TOGETHER) for start in starts):
+            ups, limbs = (None if value is None else value[some] for value in (up_cam, limbs_m))
+            parts.append(self._lifted(xy[some], weight[some], ups, stature_m[some].double(), limbs))
         return LiftedPeople(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
-    def _lifted(self, xy: Tensor, weight: Tensor, up: Tensor | None, stature_m: Tensor) -> tuple[np.ndarray, ...]:
+    def _lifted(
+        self, xy: Tensor, weight: Tensor, up: Tensor | None, stature_m: Tensor, limbs_m: Tensor | None
+    ) -> tuple[np.ndarray, ...]:
         seen = weight > 0
         turned_from_cam = no_roll_rotation(_middle(xy, seen))
         rays = torch.cat([xy, torch.ones_like(xy[..., :1])], dim=-1) @ turned_from_cam.mT
@@ -136,26 +152,35 @@ class DeepLiftEngine:
         known = self.prior.orientation == "upright" or up is not None
         up_turned = (turned_from_cam @ up_cam[..., None])[..., 0]
         poses = self.lifter.lift(xy, weight, up_cam=up_turned if known else None, posteriors=1)
-        joints, size = self._sized(poses, stature_m)
+        joints, size, unknown = self._sized(poses, stature_m, limbs_m)
         root = solve_translation(joints - joints[:, :, :1], xy[:, None], weight[:, None])
         placed = joints - joints[:, :, :1] + root[:, :, None]
         back = turned_from_cam.mT
         joints_cam = placed @ back.mT[:, None]
-        sigma = self._sigma(poses, weight, size[:, 0], stature_m, joints_cam, back)
+        sigma = self._sigma(poses, weight, size[:, 0], unknown, joints_cam, back)
         return joints_cam[:, 0].numpy(), sigma.numpy(), joints_cam.numpy(), poses.share.nan_to_num().numpy()
 
-    def _sized(self, poses: MapPoses, stature_m: Tensor) -> tuple[Tensor, Tensor]:
-        """Poses in metres by the people's statures, about the mean of their joints; and metres per body size."""
+    def _sized(
+        self, poses: MapPoses, stature_m: Tensor, limbs_m: Tensor | None
+    ) -> tuple[Tensor, Tensor, Bool[Tensor, " person"]]:
+        """Poses in metres about the mean of their joints, metres per body size, and whose size is as usual only.
+
+        By the height that is given; else by the limbs that were measured; else by the prior's mean stature.
+        """
         wanted = torch.where(stature_m.isnan(), self.prior.stature_m, stature_m)
-        size = wanted[:, None] / stature_from_joints(poses.joints)
-        return poses.joints * size[..., None, None], size
+        size, unknown = size_from_stature(poses.joints, wanted), stature_m.isnan()
+        if limbs_m is not None:
+            measured = unknown & (~limbs_m.isnan()).any(1)
+            size = torch.where(measured[:, None], size_from_limbs(poses.joints, limbs_m.double()), size)
+            unknown = unknown & ~measured
+        return poses.joints * size[..., None, None], size, unknown
 
     def _sigma(
         self,
         poses: MapPoses,
         weight: Float[Tensor, "person 17"],
         size_m: Float[Tensor, " person"],
-        stature_m: Float[Tensor, " person"],
+        unknown: Bool[Tensor, " person"],
         joints_cam: Float[Tensor, "person mode 17 3"],
         cam_from_turned: Float[Tensor, "person 3 3"],
     ) -> Float[Tensor, "person 17 3"]:
@@ -171,7 +196,6 @@ class DeepLiftEngine:
         inside = inside + across[:, None, None, None] * torch.diag(torch.tensor([1.0, 1.0, 0.0]).to(across))
         turned = (cam_from_turned[:, None] @ inside @ cam_from_turned.mT[:, None]).diagonal(dim1=-2, dim2=-1)
         own = turned.clamp_min(0.0) * size_m.square()[:, None, None]
-        unknown = stature_m.isnan()
         scale = poses.posterior.scale[:, 0].square() + torch.where(unknown, self.prior.size_spread**2, 0.0)
         along = scale[:, None, None] * joints_cam[:, 0].square()
         share = poses.share.nan_to_num()[..., None, None]

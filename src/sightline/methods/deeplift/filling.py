@@ -24,14 +24,17 @@ def filled(
     """Complete people in `h36m17`: lift what was seen, and look where the missing joints of that pose would be seen.
 
     Args:
-        people: keypoints of `h36m17`; whoever lacks no joint, or has too few to be lifted, stays as they are.
+        people: keypoints of `h36m17`; whoever lacks no joint, or has too few to be lifted, stays as they are. A joint
+            of confidence 0 counts as missing.
         camera: the camera that saw them.
         engine: the prior's lifter.
 
     Returns:
         The people, and which of their joints were filled in.
     """
-    missing = np.array([np.isnan(person.keypoints_px[:, 0]) for person in people], dtype=bool).reshape(len(people), 17)
+    missing = np.array(
+        [np.isnan(person.keypoints_px[:, 0]) | (person.confidence <= 0) for person in people], dtype=bool
+    ).reshape(len(people), 17)
     answer, done = list(people), np.zeros_like(missing)
     lacking = np.flatnonzero(missing.any(1)).tolist()
     if not lacking:

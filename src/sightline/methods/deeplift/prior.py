@@ -32,7 +32,8 @@ class Completed(NamedTuple):
     """Poses with everything in place that was missing."""
 
     joints: Float[Tensor, "batch 17 3"]
-    """As they came, and where they were missing as the prior has them; NaN for poses with too few joints."""
+    """As they came, and where they were missing as the prior has them; NaN for poses with too few joints, or all of
+    them on one spot."""
     projected: Float[Tensor, "batch 17 3"]
     """All joints as the prior has them."""
     valid: Bool[Tensor, " batch"]
@@ -139,14 +140,27 @@ class PosePrior:
         Args:
             joints: any unit and place, z up for upright priors; a joint that is missing is NaN.
             weight: how much a joint counts, 1 by default; 0 for one that is wrong.
+
+        Raises:
+            ValueError: for arrays of other shapes, and for weights that are negative or not finite.
         """
         if joints.ndim != 3 or joints.shape[1:] != (JOINTS, 3):
             raise ValueError(f"joints: expected (batch, 17, 3), got {tuple(joints.shape)}")
+        if weight is not None and weight.shape != joints.shape[:2]:
+            raise ValueError(f"weight: expected {tuple(joints.shape[:2])}, got {tuple(weight.shape)}")
+        if weight is not None and not bool((weight.isfinite() & (weight >= 0)).all()):
+            raise ValueError("weight: expected finite numbers of at least 0")
         there = joints.isfinite().all(-1)
         weight = there.double() if weight is None else torch.where(there, weight.double(), 0.0)
         points = torch.where(weight[..., None] > 0, joints.double(), 0.0)
-        enough = (weight > 0).sum(-1) >= LEAST_JOINTS
-        found = self._projected(points, torch.where(enough[:, None], weight, 1.0))
+        share = weight / weight.sum(-1, keepdim=True).clamp_min(1e-12)
+        apart = points - (share[..., None] * points).sum(1, keepdim=True)
+        extent = (share * apart.square().sum(-1)).sum(-1).sqrt()
+        enough = ((weight > 0).sum(-1) >= LEAST_JOINTS) & (extent > 1e-9 * points.abs().amax((1, 2)).clamp_min(1e-9))
+        stand_in = to_joints(self.mixture.gaussians.mean[:1])
+        found = self._projected(
+            torch.where(enough[:, None, None], points, stand_in), torch.where(enough[:, None], weight, 1.0)
+        )
         projected = torch.where(enough[:, None, None], found, torch.nan).to(joints)
         kept = (weight > 0)[..., None] & enough[:, None, None]
         return Completed(torch.where(kept, joints, projected), projected, enough)

@@ -316,8 +316,7 @@ class Search:
 
     def costs(self, people: Landmarks) -> Float[ndarray, "person candidate"]:
         """−ln p of candidates that were worked out, in single precision; infinity for all others."""
-        persons, components = len(people.told), len(self.columns)
-        candidates = components * self.headings
+        persons, candidates = len(people.told), len(self.columns) * self.headings
         prepared = self.turned.prepared(people)
         if candidates <= FEW:
             return self.turned.costs(prepared, np.broadcast_to(np.arange(candidates), (persons, candidates)))
@@ -325,7 +324,7 @@ class Search:
         first = _least(self.rough.costs(people), self._second)
         rows, tried = np.arange(persons)[:, None], self.rough.candidate[first]
         cost[rows, tried] = self.turned.costs(prepared, tried)
-        widened = WIDENED + max(0, components // 3 - 1)
+        widened = WIDENED + max(0, len(self.columns) // 3 - 1)
         for near in self.near:
             tried = near[_least(cost, widened)].reshape(persons, -1)
             cost[rows, tried] = self.turned.costs(prepared, tried)

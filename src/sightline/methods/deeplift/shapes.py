@@ -22,6 +22,8 @@ DIMENSIONS: Final = 3 * ROWS
 
 _SKELETON = get_skeleton("h36m17")
 FLIP: Final = _SKELETON.flip
+LIMBS: Final = len(_SKELETON.bones)
+"""From each joint but the root to the one that it hangs on."""
 _CHILDREN, _PARENTS = (list(ends) for ends in zip(*_SKELETON.bones, strict=True))
 
 
@@ -49,8 +51,16 @@ class Shapes(NamedTuple):
 
 def limb_size(joints: Float[Tensor, "*batch 17 3"]) -> Float[Tensor, "*batch"]:
     """Return √(Σ limb²) over the 16 limbs of `h36m17`, in the joints' unit."""
-    limbs = joints[..., _CHILDREN, :] - joints[..., _PARENTS, :]
-    return limbs.square().sum((-2, -1)).sqrt()
+    return _limbs(joints).square().sum((-2, -1)).sqrt()
+
+
+def limb_lengths(joints: Float[Tensor, "*batch 17 3"]) -> Float[Tensor, "*batch 16"]:
+    """Return how long the limbs are, from each joint but the root to the one that it hangs on, in the joints' unit."""
+    return _limbs(joints).norm(dim=-1)
+
+
+def _limbs(joints: Float[Tensor, "*batch 17 3"]) -> Float[Tensor, "*batch 16 3"]:
+    return joints[..., _CHILDREN, :] - joints[..., _PARENTS, :]
 
 
 def to_shapes(joints: Float[Tensor, "*batch 17 3"]) -> Shapes:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
@@ -16,106 +15,33 @@ from torch import Tensor
 
 from sightline import __version__
 from sightline.camera import Camera
-from sightline.engine import Engine, LiftedPeople, Readied
+from sightline.engine import Readied
 from sightline.errors import UsageError
-from sightline.formats.weights import Passport, find_passport, read_passport
+from sightline.gravity import Tilt
+from sightline.lifter.result import LiftResult, Row, Skipped, frames_of, person_of
+from sightline.lifter.weights import engine_of
 from sightline.methods.abspose.decode import RootRule
-from sightline.methods.abspose.engines import PartialEngine, WholeEngine
-from sightline.methods.abspose.partial import PartialLifter
-from sightline.methods.abspose.weights import DEFAULT_WEIGHTS, load_lifter, partner_of
+from sightline.methods.abspose.engines import WholeEngine
+from sightline.methods.abspose.weights import DEFAULT_WEIGHTS
 from sightline.methods.deeplift.engine import DeepLiftEngine
 from sightline.methods.deeplift.filling import filled
 from sightline.methods.deeplift.judging import judged
 from sightline.methods.deeplift.map_lifter import MapConfig
-from sightline.methods.deeplift.weights import ANY_PRIOR, DEFAULT_PRIOR, METHOD, load_prior
+from sightline.methods.deeplift.weights import DEFAULT_PRIOR, load_prior
 from sightline.nn.device import torch_device
 from sightline.skeleton import Conversion, conversion, get_skeleton
 from sightline.structures import (
     HEIGHT_RANGE_M,
-    Hypothesis,
-    KeypointFrame,
     Keypoints,
     ModelInfo,
     Person,
     PersonKeypoints,
-    PoseFrame,
     Poses,
     Scale,
     ScaleBody,
     ScaleSource,
     World,
 )
-
-METHODS = {"abspose": DEFAULT_WEIGHTS, METHOD: DEFAULT_PRIOR}
-"""The methods that lift keypoints, and the weights that each takes where none are named."""
-
-
-def weights_for(method: str, weights: str | Path | None, *, any_orientation: bool = False) -> str | Path:
-    """Return the weights of a method: those that are named, or its own.
-
-    Raises:
-        UsageError: for a method that there is not, weights of another one, or people in any orientation where the
-            method or the weights know upright ones only.
-    """
-    if method not in METHODS:
-        raise UsageError(f"method: expected one of {', '.join(METHODS)}, got '{method}'")
-    if any_orientation and method != METHOD:
-        raise UsageError(f"any_orientation: expected method '{METHOD}' beside it, got '{method}'")
-    if weights is None:
-        return ANY_PRIOR if any_orientation else METHODS[method]
-    passport = read_passport(find_passport(weights))
-    known = passport.method.split("-")[0]
-    if known in METHODS and known != method:
-        raise UsageError(f"method: '{method}' cannot use the weights '{passport.name}' of method '{passport.method}'")
-    if any_orientation and passport.model.get("orientation") != "any":
-        raise UsageError(f"any_orientation: the weights '{passport.name}' know upright people only")
-    return weights
-
-
-@dataclass(frozen=True, kw_only=True)
-class Skipped:
-    """A person who could not be lifted, and why."""
-
-    frame: int
-    id: int | None
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LiftResult:
-    """Poses, and all that a careful user wants to know about how they came about."""
-
-    poses: Poses
-    conversion: Conversion
-    """From the detector's joints to those that the results show."""
-    approximated: Mapping[str, str]
-    """Joints that the lifter saw in place of others, and how; none where it takes joint sets as they are."""
-    skipped: tuple[Skipped, ...]
-
-    @property
-    def lifted(self) -> int:
-        """Number of people lifted over all frames."""
-        return sum(len(frame.people) for frame in self.poses.frames)
-
-    def skipped_in_words(self) -> str:
-        """Return one sentence about those who could not be lifted; empty where everybody was."""
-        if not self.skipped:
-            return ""
-        total = self.lifted + len(self.skipped)
-        reasons = "; ".join(f"{count} × {reason}" for reason, count in Counter(s.reason for s in self.skipped).items())
-        return f"{len(self.skipped)} of {total} people could not be lifted: {reasons}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Row:
-    """One person who can be lifted, in the lifter's own joints."""
-
-    frame: int
-    number: int
-    """Row among all people of the call."""
-    person: PersonKeypoints
-    seen: PersonKeypoints
-    """The person as the detector gave them, in its own joints."""
 
 
 class Lifter:
@@ -127,6 +53,8 @@ class Lifter:
         batch_size: people per pass of the network.
         root: where the root comes from; "learned" is the network's own, and all that a partial lifter knows.
         flip: also lift the mirrored pose and average, which costs one more pass and lowers errors a little.
+        tilt: how cameras are tilted that do not know their place in the world, for weights that ask for it (priors of
+            upright people); level by default.
     """
 
     def __init__(
@@ -137,6 +65,7 @@ class Lifter:
         batch_size: int = 1024,
         root: RootRule = "learned",
         flip: bool = True,
+        tilt: Tilt | None = None,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
@@ -144,7 +73,7 @@ class Lifter:
             raise UsageError(f"root: expected one of {', '.join(get_args(RootRule))}, got '{root}'")
         self.device = torch_device(device)
         self.batch_size = batch_size
-        self.engine, self.passport = _engine(weights, self.device, root=root, flip=flip)
+        self.engine, self.passport = engine_of(weights, self.device, root=root, flip=flip, tilt=tilt)
         self.skeleton = get_skeleton("h36m17")
 
     @property
@@ -152,6 +81,14 @@ class Lifter:
         """Method and weights, as the results tell them."""
         method = self.passport.method.split("-")[0]
         return ModelInfo(method=method, weights=self.passport.name, version=__version__, details=self.engine.details)
+
+    @property
+    def takes_cameras_as_level(self) -> bool:
+        """Whether poses hang on how the camera is tilted, and nothing is known of one without a place in the world."""
+        engine = self.engine
+        if not isinstance(engine, DeepLiftEngine) or engine.prior.orientation != "upright":
+            return False
+        return not engine.tilt.known and engine.tilt.tried_rad == (0.0,)
 
     @property
     def mean_stature_m(self) -> float | None:
@@ -200,12 +137,11 @@ class Lifter:
             raise ValueError(f"camera: expected one camera, got a batch of {tuple(camera.batch_shape)}")
         camera = camera.scaled_to(keypoints.image_size)
         rule = conversion(keypoints.skeleton, self.skeleton)
-        self._filled: dict[str, str] = {}
-        rows, skipped, readied = self._usable(keypoints, camera, rule)
+        rows, skipped, readied, filled_in = self._usable(keypoints, camera, rule)
         people = list(self._people(rows, readied, camera, height_m, progress))
         skipped += [_unplaced(row) for row, person in zip(rows, people, strict=True) if person is None]
         rows = [row for row, person in zip(rows, people, strict=True) if person is not None]
-        frames = _frames(keypoints, rows, [person for person in people if person is not None])
+        frames = frames_of(keypoints, rows, [person for person in people if person is not None])
         frames = judged(frames) if plausibility else frames
         heights = [row.person.height_m or height_m for row in rows]
         scale = self._scale(heights, scale_source, keypoints.skeleton.name)
@@ -221,7 +157,7 @@ class Lifter:
         return LiftResult(
             poses=poses,
             conversion=rule,
-            approximated={**rule.approximated, **self._filled} if isinstance(self.engine, WholeEngine) else {},
+            approximated=_joined(rule.approximated, filled_in) if isinstance(self.engine, WholeEngine) else {},
             skipped=tuple(sorted(skipped, key=lambda one: one.frame)),
         )
 
@@ -247,43 +183,46 @@ class Lifter:
 
     def _usable(
         self, keypoints: Keypoints, camera: Camera, rule: Conversion
-    ) -> tuple[list[_Row], list[Skipped], Readied | None]:
-        """Convert everybody to the lifter's joints; set those aside whom the engine cannot lift."""
-        seen = list(keypoints.people())
+    ) -> tuple[list[Row], list[Skipped], Readied | None, dict[str, str]]:
+        """Convert everybody to the lifter's joints; set those aside whom the engine cannot lift.
+
+        And say of joints that nobody saw how they were filled in.
+        """
+        seen, filled_in = list(keypoints.people()), {}
         if not seen:
-            return [], [], None
+            return [], [], None, filled_in
         people = [person for _, person in seen]
         points, confidence = rule.apply(
             np.stack([person.keypoints_px for person in people]), np.stack([person.confidence for person in people])
         )
         assert confidence is not None  # it was given
         if isinstance(self.engine, WholeEngine):
-            readied = self.engine.ready(self._completed(people, points, confidence, camera), self.skeleton, camera)
+            completed, filled_in = self._completed(people, points, confidence, camera)
+            readied = self.engine.ready(completed, self.skeleton, camera)
         else:
             readied = self.engine.ready(people, keypoints.skeleton, camera)
-        rows: list[_Row] = []
+        rows: list[Row] = []
         skipped: list[Skipped] = []
         for number, ((frame, person), reason) in enumerate(zip(seen, readied.reasons, strict=True)):
             if reason is not None:
                 skipped.append(Skipped(frame=frame.index, id=person.id, reason=reason))
                 continue
             converted = replace(person, keypoints_px=points[number], confidence=confidence[number])
-            rows.append(_Row(frame=frame.index, number=number, person=converted, seen=person))
-        return rows, skipped, readied
+            rows.append(Row(frame=frame.index, number=number, person=converted, seen=person))
+        return rows, skipped, readied, filled_in
 
     def _completed(
         self, people: list[PersonKeypoints], points: np.ndarray, confidence: np.ndarray, camera: Camera
-    ) -> list[PersonKeypoints]:
-        """People in `h36m17` with the joints that nobody saw, for a lifter that needs them all."""
+    ) -> tuple[list[PersonKeypoints], dict[str, str]]:
+        """People in `h36m17` with the joints that nobody saw, for a lifter that needs them all; and what was filled."""
         converted = [
             replace(person, keypoints_px=xy, confidence=sure)
             for person, xy, sure in zip(people, points, confidence, strict=True)
         ]
         completed, done = filled(converted, camera, self._filler)
-        for joint, count in zip(self.skeleton.joints, done.sum(0).tolist(), strict=True):
-            if count:
-                self._filled[joint] = f"where missing ({count} of {len(people)}), as the prior {DEFAULT_PRIOR} has it"
-        return completed
+        counts = zip(self.skeleton.joints, done.sum(0).tolist(), strict=True)
+        told = f"of {len(people)}), as the prior {DEFAULT_PRIOR} has it"
+        return completed, {joint: f"where missing ({count} {told}" for joint, count in counts if count}
 
     @cached_property
     def _filler(self) -> DeepLiftEngine:
@@ -293,7 +232,7 @@ class Lifter:
 
     def _people(
         self,
-        rows: list[_Row],
+        rows: list[Row],
         readied: Readied | None,
         camera: Camera,
         height_m: float | None,
@@ -309,7 +248,7 @@ class Lifter:
             )
             for number, row in enumerate(part):
                 placed = np.isfinite(lifted.joints_cam[number]).all() and lifted.joints_cam[number, 0, 2] > 0
-                yield _person(row, lifted, number, camera) if placed else None
+                yield person_of(row, lifted, number, camera) if placed else None
             if progress is not None:
                 progress(start + len(part), len(rows))
 
@@ -326,77 +265,14 @@ class Lifter:
         return self.engine.lift_array(keypoints_px, camera, stature_m)
 
 
-def _engine(weights: str | Path, device: torch.device, *, root: RootRule, flip: bool) -> tuple[Engine, Passport]:
-    """The engine that weights belong to."""
-    passport = read_passport(find_passport(weights))
-    if root != "learned" and passport.method != "abspose":
-        raise UsageError(f"root: the weights '{passport.name}' know only 'learned', got '{root}'")
-    if passport.method == METHOD:
-        prior, config, passport = load_prior(weights)
-        return DeepLiftEngine(prior, config), passport
-    network, passport = load_lifter(weights)
-    if isinstance(network, PartialLifter):
-        return PartialEngine(network, device, flip=flip, exact=partner_of(network, weights)), passport
-    return WholeEngine(network, device, root=root, flip=flip), passport
+def _joined(*told: Mapping[str, str]) -> dict[str, str]:
+    """What is said of joints, from several sides."""
+    joints = dict.fromkeys(joint for one in told for joint in one)
+    return {joint: "; ".join(one[joint] for one in told if joint in one) for joint in joints}
 
 
-def _unplaced(row: _Row) -> Skipped:
+def _unplaced(row: Row) -> Skipped:
     return Skipped(frame=row.frame, id=row.person.id, reason="no place in front of the camera fits such keypoints")
-
-
-_RIVAL_SHARE, _RIVAL_APART_M = 0.15, 0.06
-"""A competing pose is told where it is so likely, and its joints so far from the pose that was chosen in the mean."""
-
-
-def _person(row: _Row, lifted: LiftedPeople, number: int, camera: Camera) -> Person:
-    joints_cam = lifted.joints_cam[number]
-    seen = row.seen.keypoints_px[np.isfinite(row.seen.keypoints_px).all(-1)]
-    return Person(
-        id=row.person.id,
-        score=float(row.person.confidence.mean()),
-        joints_cam_m=joints_cam,
-        root_depth_canonical=_canonical(joints_cam, camera),
-        box_px=np.concatenate([seen.min(0), seen.max(0)]),
-        keypoints_px=row.person.keypoints_px,
-        confidence=row.person.confidence,
-        sigma_m=None if lifted.sigma_m is None else lifted.sigma_m[number],
-        hypotheses=_rivals(lifted, number, camera),
-    )
-
-
-def _canonical(joints_cam: Float[np.ndarray, "joint 3"], camera: Camera) -> float | None:
-    focal = camera.canonical_focal_px
-    return None if focal is None else float(joints_cam[0, 2] / float(focal))
-
-
-def _rivals(lifted: LiftedPeople, number: int, camera: Camera) -> tuple[Hypothesis, ...] | None:
-    """Other poses that the picture may show as well, the likeliest first; None where there is no doubt."""
-    if lifted.others_cam is None or lifted.shares is None:
-        return None
-    others, shares = lifted.others_cam[number], lifted.shares[number]
-    apart = np.linalg.norm(others - lifted.joints_cam[number], axis=-1).mean(-1)
-    told = [
-        Hypothesis(
-            score=float(shares[row]), joints_cam_m=others[row], root_depth_canonical=_canonical(others[row], camera)
-        )
-        for row in np.argsort(-shares, kind="stable")
-        if shares[row] >= _RIVAL_SHARE and apart[row] >= _RIVAL_APART_M and np.isfinite(others[row]).all()
-    ]
-    return tuple(told) or None
-
-
-def _frames(keypoints: Keypoints, rows: list[_Row], people: list[Person]) -> tuple[PoseFrame, ...]:
-    by_frame: dict[int, list[Person]] = {}
-    for row, person in zip(rows, people, strict=True):
-        by_frame.setdefault(row.frame, []).append(person)
-
-    def time_s(frame: KeypointFrame) -> float | None:
-        return None if keypoints.fps is None else frame.index / keypoints.fps
-
-    return tuple(
-        PoseFrame(index=frame.index, time_s=time_s(frame), people=tuple(by_frame.get(frame.index, ())))
-        for frame in keypoints.frames
-    )
 
 
 def _body_source(heights: list[float | None]) -> ScaleBody:

@@ -1,0 +1,73 @@
+"""Which way is up, for cameras that do not know their place in the world: told by angles or a horizon, or unknown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sightline.camera import Camera
+from sightline.geometry.rotation import pitch_roll_from_up, rotation_from_pitch_roll
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tilt:
+    """How a camera is tilted that does not know its place in the world; level, where nothing else is said."""
+
+    pitch_rad: float | None = None
+    """How far it looks up; None where that is not known, and the camera is taken as level."""
+    roll_rad: float = 0.0
+    """How far it is turned clockwise about its axis, so that its picture turns anticlockwise."""
+    tried_rad: tuple[float, ...] = (0.0,)
+    """Pitches tried beside it: for each person the likeliest of pitch + tried is taken."""
+
+    def __post_init__(self) -> None:
+        right = math.pi / 2
+        if self.pitch_rad is not None and not -right < self.pitch_rad < right:
+            raise ValueError(
+                f"pitch_rad: expected an angle between -90° and 90°, got {math.degrees(self.pitch_rad):g}°"
+            )
+        if not -math.pi <= self.roll_rad <= math.pi:
+            raise ValueError(f"roll_rad: expected an angle of -180° to 180°, got {math.degrees(self.roll_rad):g}°")
+        if not self.tried_rad or not all(-right < tried < right for tried in self.tried_rad):
+            told = ", ".join(f"{math.degrees(tried):g}°" for tried in self.tried_rad)
+            raise ValueError(f"tried_rad: expected one or more angles between -90° and 90°, got {told or 'none'}")
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is said of it."""
+        return self.pitch_rad is not None or self.roll_rad != 0.0
+
+    @property
+    def up_cam(self) -> Float[Tensor, "3"]:
+        """Unit vector against gravity, the camera's frame."""
+        angles = torch.tensor([self.pitch_rad or 0.0, self.roll_rad], dtype=torch.float64)
+        return -rotation_from_pitch_roll(angles[0], angles[1])[:, 1]
+
+
+def tilt_from_horizon(camera: Camera, first_px: Sequence[float], second_px: Sequence[float]) -> Tilt:
+    """Return how a camera is tilted that sees the horizon through two points of its picture (px, corner origin).
+
+    Both lie in the level plane through the camera, whose normal is the vertical. Up is the one of its two directions
+    in which the upper side of the picture lies; a camera upside down has to be told by its roll.
+
+    Raises:
+        ValueError: for points that are not finite, nearly the same, or where the lens is not defined.
+    """
+    points = torch.tensor([list(first_px), list(second_px)], dtype=torch.float64)
+    if points.shape != (2, 2) or not bool(points.isfinite().all()):
+        raise ValueError(f"horizon: expected two points x, y in pixels, got {points.tolist()}")
+    if float((points[0] - points[1]).norm()) < 1.0:
+        raise ValueError("horizon: expected two points that are some way apart, got nearly the same twice")
+    xy, placed = camera.to(dtype=torch.float64).normalized(points)
+    if not bool(placed.all()):
+        raise ValueError("horizon: expected points that the lens can see, got one outside of where it is defined")
+    rays = torch.cat([xy, torch.ones_like(xy[:, :1])], dim=1)
+    up = torch.linalg.cross(rays[0], rays[1])
+    up = up if float(up[1]) < 0 else -up
+    pitch, roll = pitch_roll_from_up(up)
+    return Tilt(pitch_rad=float(pitch), roll_rad=float(roll))
