@@ -353,6 +353,23 @@ def deeplift() -> str:
     return f"{claims}\n\n{origin(found['meta'])} Rows: `sightline bench deeplift --from-results`."
 
 
+def deeplift_fit() -> str:
+    """What fits of a prior to more and more poses cost."""
+    found = report("deeplift-fit")
+    rows = [
+        [
+            f"{row['poses']:,}",
+            f"{row['seconds']:.0f}",
+            f"{row['cpu_seconds']:.0f}",
+            f"{row['peak_mebibytes']:,.0f}",
+            f"{row['microseconds']:.2f}",
+        ]
+        for row in found["rows"]
+    ]
+    titles = ["poses", "seconds", "of the processor", "most memory held, MiB", "µs per pose, Gaussian and pass"]
+    return f"{table(titles, rows)}\n\n{origin(found['meta'])} {'; '.join(found['meta']['notes'])}."
+
+
 def deeplift_speed() -> str:
     """Poses per second of each way."""
     found = report("deeplift-speed")
@@ -369,7 +386,7 @@ def deeplift_speed() -> str:
 
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/perspective.md": {"perspective lifting": perspective_lifting, "perspective speed": perspective_speed},
-    "docs/prior.md": {"priors": priors, "deeplift": deeplift, "deeplift speed": deeplift_speed},
+    "docs/prior.md": {"priors": priors, "deeplift fit": deeplift_fit, "deeplift": deeplift, "deeplift speed": deeplift_speed},
     "docs/rig.md": {"rig truth": rig_truth, "rig results": rig_results},
     "docs/training.md": {"widening": widening},
     "docs/uncertainty.md": {"reliability": reliability},

@@ -401,7 +401,8 @@ def test_poses_are_judged_together_as_alone() -> None:
         )
         for row, joints in enumerate([*truth, broken])
     )
-    frames = (PoseFrame(index=0, people=people[:3]), PoseFrame(index=1, people=()), PoseFrame(index=2, people=people[3:]))
+    parts = (people[:3], (), people[3:])
+    frames = tuple(PoseFrame(index=index, people=part) for index, part in enumerate(parts))
     told = [person.plausibility for frame in judged(frames) for person in frame.people]
     alone = [judged([PoseFrame(index=0, people=(one,))])[0].people[0].plausibility for one in people]
     assert told == pytest.approx(alone, abs=2e-3)

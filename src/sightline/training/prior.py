@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
+import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -133,18 +134,29 @@ def _located(engine: DeepLiftEngine, views: ViewBatch, xy: Tensor, stature_m: Te
 
 
 def _expected(prior: PosePrior, facts: PriorConfig, joints: Tensor) -> dict[str, dict[str, float]]:
-    """Scores (mm) on views of held-out people with exact keypoints."""
-    engine, views = DeepLiftEngine(prior, facts), _views(joints, TEST_SEED)
-    xy, _ = views.camera.normalized(views.keypoints_px)
+    """Scores (mm) on views of held-out people with exact keypoints; those of any orientation also of tumbled ones."""
+    engine = DeepLiftEngine(prior, facts)
+    shown = {"": joints} if prior.orientation == "upright" else {"": joints, "tumbled, ": tumbled(joints)}
     scores = {}
-    for name, stature in (
-        ("height unknown", torch.full_like(views.stature_m, torch.nan)),
-        ("height given", views.stature_m),
-    ):
-        located, _ = _located(engine, views, xy, stature)
-        metres = score_poses(located, views.joints_cam.double())
-        scores[name] = {f"{key}_mm": round(1000 * value, 2) for key, value in metres.items()}
+    for kind, poses in shown.items():
+        views = _views(poses, TEST_SEED)
+        xy, _ = views.camera.normalized(views.keypoints_px)
+        for name, stature in (
+            ("height unknown", torch.full_like(views.stature_m, torch.nan)),
+            ("height given", views.stature_m),
+        ):
+            located, _ = _located(engine, views, xy, stature)
+            metres = score_poses(located, views.joints_cam.double())
+            scores[kind + name] = {f"{key}_mm": round(1000 * value, 2) for key, value in metres.items()}
     return scores
+
+
+def tumbled(joints: Float[Tensor, "frame 17 3"]) -> Float[Tensor, "frame 17 3"]:
+    """Return poses turned about their roots, to any orientation alike."""
+    chance = step_generator(TEST_SEED, 1)
+    quaternion = torch.randn(len(joints), 4, generator=chance)
+    turn = roma.unitquat_to_rotmat(torch.nn.functional.normalize(quaternion, dim=1)).to(joints)
+    return (joints - joints[:, :1]) @ turn.mT + joints[:, :1]
 
 
 def calibrated(prior: PosePrior, joints: Float[Tensor, "frame 17 3"]) -> PriorConfig:
