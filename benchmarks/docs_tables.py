@@ -386,7 +386,12 @@ def deeplift_speed() -> str:
 
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/perspective.md": {"perspective lifting": perspective_lifting, "perspective speed": perspective_speed},
-    "docs/prior.md": {"priors": priors, "deeplift fit": deeplift_fit, "deeplift": deeplift, "deeplift speed": deeplift_speed},
+    "docs/prior.md": {
+        "priors": priors,
+        "deeplift fit": deeplift_fit,
+        "deeplift": deeplift,
+        "deeplift speed": deeplift_speed,
+    },
     "docs/rig.md": {"rig truth": rig_truth, "rig results": rig_results},
     "docs/training.md": {"widening": widening},
     "docs/uncertainty.md": {"reliability": reliability},

@@ -107,6 +107,35 @@ def test_a_lifter_marks_modes_that_there_are_not(prior: PosePrior) -> None:
     assert_close(found.share.sum(1), torch.ones(4, dtype=DOUBLE))
 
 
+def test_a_single_candidate_is_the_answer() -> None:
+    _, xy = seen(3)
+    prior = prior_of(known_mixture(1))
+    found = MapLifter(prior, MapConfig(rotations=1, noise=(0.015,))).lift(xy)
+    assert bool(found.valid.all())
+    assert bool(found.cost.isfinite().all())
+
+
+@pytest.mark.parametrize("size", [1e-14, 1.0])
+def test_landmarks_on_one_spot_are_nobody_however_little_they_count(prior: PosePrior, size: float) -> None:
+    found = MapLifter(prior).lift(torch.full((2, 17, 2), 0.3), torch.full((2, 17), size, dtype=DOUBLE))
+    assert not bool(found.valid.any())
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"tilts_rad": (math.nan,)}, "tilts_rad: expected"),
+        ({"tilts_rad": (5.0,)}, "tilts_rad: expected"),
+        ({"spacing_rad": -1.0}, "spacing_rad: expected"),
+        ({"noise": (1e-5,)}, "noise: expected"),
+        ({"sweeps": 0}, "sweeps: expected"),
+    ],
+)
+def test_configurations_that_cannot_be(facts: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MapConfig(**facts)
+
+
 def test_a_shelf_forgets_what_was_used_longest_ago() -> None:
     made, shelf = [], Shelf(limit_bytes=250)
 

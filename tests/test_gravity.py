@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from sightline.camera import Camera, Distortion
 from sightline.geometry.rotation import pitch_roll_from_up, rotation_from_pitch_roll
-from sightline.gravity import Tilt, tilt_from_horizon
+from sightline.gravity import Tilt, tilt_from_horizon, tilted_by
 
 DOUBLE = torch.float64
 
@@ -45,6 +45,9 @@ def test_up_is_where_pitch_and_roll_say() -> None:
     assert_close(Tilt().up_cam, torch.tensor([0.0, -1.0, 0.0], dtype=DOUBLE))
     assert not Tilt().known
     assert Tilt(pitch_rad=0.0).known
+    assert Tilt(roll_rad=0.0).known
+    more = tilted_by(tilt.up_cam, 0.15)
+    assert [float(angle) for angle in pitch_roll_from_up(more)] == pytest.approx([-0.25, 0.2])
 
 
 @pytest.mark.parametrize(
@@ -55,6 +58,7 @@ def test_up_is_where_pitch_and_roll_say() -> None:
         ({"roll_rad": 4.0}, "roll_rad: expected"),
         ({"tried_rad": ()}, "tried_rad: expected"),
         ({"tried_rad": (0.0, math.nan)}, "tried_rad: expected"),
+        ({"pitch_rad": -1.3, "tried_rad": (0.0, -0.5)}, "tried_rad: expected"),
     ],
 )
 def test_tilts_that_no_camera_has(facts: dict, message: str) -> None:
@@ -63,7 +67,13 @@ def test_tilts_that_no_camera_has(facts: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "points", [([0.0, 300.0], [0.2, 300.1]), ([0.0, math.nan], [500.0, 300.0]), ([0.0, 1.0, 2.0], [3.0, 4.0, 5.0])]
+    "points",
+    [
+        ([0.0, 300.0], [0.2, 300.1]),
+        ([600.0, 0.0], [600.0001, 700.0]),
+        ([0.0, math.nan], [500.0, 300.0]),
+        ([0.0, 1.0, 2.0], [3.0, 4.0, 5.0]),
+    ],
 )
 def test_points_that_are_no_horizon(points: tuple[list[float], list[float]]) -> None:
     with pytest.raises(ValueError, match="horizon: expected"):

@@ -20,7 +20,8 @@ from sightline.landmarks import as_landmarks
 from sightline.skeleton import Skeleton
 from sightline.structures import PersonKeypoints
 
-_UNDEFINED = "keypoints lie where the lens model is not defined"
+UNDEFINED = "keypoints lie where the lens model is not defined"
+"""Why somebody cannot be lifted whom the lens cannot see."""
 _FAR = "keypoints lie further outside the picture than it is large"
 _ONE_SPOT = "the keypoints lie on one spot"
 _SPOT = 1e-3
@@ -146,7 +147,7 @@ def _reason(least: int, usable: int, detected: int, near: int, spot: bool) -> st
     if usable >= least:
         return _ONE_SPOT if spot else None
     if detected >= least:
-        return _UNDEFINED if near >= least else _FAR
+        return UNDEFINED if near >= least else _FAR
     what = "no joint was seen" if detected == 0 else f"only {detected} joints were seen"
     return what if detected == 0 else f"{what} (this lifter needs {least})"
 

@@ -13,6 +13,9 @@ from torch import Tensor
 from sightline.camera import Camera
 from sightline.geometry.rotation import pitch_roll_from_up, rotation_from_pitch_roll
 
+_UPRIGHT = math.sin(math.radians(5.0))
+"""A horizon nearer than this to the picture's vertical does not say which side is up."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tilt:
@@ -20,10 +23,10 @@ class Tilt:
 
     pitch_rad: float | None = None
     """How far it looks up; None where that is not known, and the camera is taken as level."""
-    roll_rad: float = 0.0
-    """How far it is turned clockwise about its axis, so that its picture turns anticlockwise."""
+    roll_rad: float | None = None
+    """How far it is turned clockwise about its axis, so that its picture turns anticlockwise; None where not known."""
     tried_rad: tuple[float, ...] = (0.0,)
-    """Pitches tried beside it: for each person the likeliest of pitch + tried is taken."""
+    """Added to the pitch: for each person the likeliest of these tilts of the camera is taken."""
 
     def __post_init__(self) -> None:
         right = math.pi / 2
@@ -31,32 +34,42 @@ class Tilt:
             raise ValueError(
                 f"pitch_rad: expected an angle between -90° and 90°, got {math.degrees(self.pitch_rad):g}°"
             )
-        if not -math.pi <= self.roll_rad <= math.pi:
+        if self.roll_rad is not None and not -math.pi <= self.roll_rad <= math.pi:
             raise ValueError(f"roll_rad: expected an angle of -180° to 180°, got {math.degrees(self.roll_rad):g}°")
-        if not self.tried_rad or not all(-right < tried < right for tried in self.tried_rad):
+        pitch = self.pitch_rad or 0.0
+        if not self.tried_rad or not all(-right < pitch + tried < right for tried in self.tried_rad):
             told = ", ".join(f"{math.degrees(tried):g}°" for tried in self.tried_rad)
-            raise ValueError(f"tried_rad: expected one or more angles between -90° and 90°, got {told or 'none'}")
+            raise ValueError(
+                f"tried_rad: expected one or more that lead to pitches between -90° and 90°, got {told or 'none'}"
+            )
 
     @property
     def known(self) -> bool:
         """Whether anything is said of it."""
-        return self.pitch_rad is not None or self.roll_rad != 0.0
+        return self.pitch_rad is not None or self.roll_rad is not None
 
     @property
     def up_cam(self) -> Float[Tensor, "3"]:
         """Unit vector against gravity, the camera's frame."""
-        angles = torch.tensor([self.pitch_rad or 0.0, self.roll_rad], dtype=torch.float64)
+        angles = torch.tensor([self.pitch_rad or 0.0, self.roll_rad or 0.0], dtype=torch.float64)
         return -rotation_from_pitch_roll(angles[0], angles[1])[:, 1]
+
+
+def tilted_by(up_cam: Float[Tensor, "*batch 3"], angle_rad: float) -> Float[Tensor, "*batch 3"]:
+    """Return the upward direction as a camera sees it whose pitch is by an angle larger; unit length."""
+    pitch, roll = pitch_roll_from_up(up_cam)
+    return -rotation_from_pitch_roll(pitch + angle_rad, roll)[..., :, 1]
 
 
 def tilt_from_horizon(camera: Camera, first_px: Sequence[float], second_px: Sequence[float]) -> Tilt:
     """Return how a camera is tilted that sees the horizon through two points of its picture (px, corner origin).
 
     Both lie in the level plane through the camera, whose normal is the vertical. Up is the one of its two directions
-    in which the upper side of the picture lies; a camera upside down has to be told by its roll.
+    in which the upper side of the picture lies; a camera upside down, or on its side, has to be told by its roll.
 
     Raises:
-        ValueError: for points that are not finite, nearly the same, or where the lens is not defined.
+        ValueError: for points that are not finite, nearly the same, one above the other, or where the lens is not
+            defined.
     """
     points = torch.tensor([list(first_px), list(second_px)], dtype=torch.float64)
     if points.shape != (2, 2) or not bool(points.isfinite().all()):
@@ -68,6 +81,8 @@ def tilt_from_horizon(camera: Camera, first_px: Sequence[float], second_px: Sequ
         raise ValueError("horizon: expected points that the lens can see, got one outside of where it is defined")
     rays = torch.cat([xy, torch.ones_like(xy[:, :1])], dim=1)
     up = torch.linalg.cross(rays[0], rays[1])
+    if abs(float(up[1])) < _UPRIGHT * float(up[:2].norm()):
+        raise ValueError("horizon: expected points beside each other; a camera on its side is told by its roll")
     up = up if float(up[1]) < 0 else -up
     pitch, roll = pitch_roll_from_up(up)
     return Tilt(pitch_rad=float(pitch), roll_rad=float(roll))

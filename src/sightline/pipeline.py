@@ -13,6 +13,7 @@ from sightline.camera import Camera
 from sightline.errors import InputError, UsageError
 from sightline.formats.camera import read_camera
 from sightline.formats.detections import read_detections
+from sightline.gravity import Tilt
 from sightline.lifter import Lifter, LiftResult, Skipped
 from sightline.methods.abspose.weights import DEFAULT_WEIGHTS
 from sightline.methods.deeplift.judging import judged
@@ -158,6 +159,7 @@ def lift(
     height_m: float | None = None,
     smoothing: Smoothing | None = None,
     weights: str | Path = DEFAULT_WEIGHTS,
+    tilt: Tilt | None = None,
     device: str = "cpu",
 ) -> Poses:
     """Lift 2D keypoints to absolute 3D poses in the camera's frame (metres).
@@ -170,6 +172,8 @@ def lift(
         smoothing: how time is used: "offline" (the whole film at once), "online" (only what has been) or "off"; None
             is "offline" where the keypoints have a frame rate.
         weights: name or passport of the weights.
+        tilt: how a camera is tilted that does not know its place in the world, for weights that ask for it
+            (`deeplift-mocap`); level by default.
         device: PyTorch device of the network.
 
     Raises:
@@ -185,7 +189,7 @@ def lift(
         found = read_detections(keypoints)
         width, height = (round(side) for side in camera.image_size.flatten()[:2].tolist())
         keypoints = found.keypoints(found.image_size or (width, height))
-    result = lift_film(_loaded(str(weights), device), keypoints, camera, smoothing=smoothing, height_m=height_m)
+    result = lift_film(_loaded(str(weights), device, tilt), keypoints, camera, smoothing=smoothing, height_m=height_m)
     if result.skipped and not result.lifted:
         raise InputError(result.skipped_in_words())
     if result.skipped:
@@ -194,5 +198,5 @@ def lift(
 
 
 @functools.lru_cache(maxsize=4)
-def _loaded(weights: str, device: str) -> Lifter:
-    return Lifter(weights, device=device)
+def _loaded(weights: str, device: str, tilt: Tilt | None) -> Lifter:
+    return Lifter(weights, device=device, tilt=tilt)

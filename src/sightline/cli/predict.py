@@ -141,7 +141,8 @@ class Predict:
                 tilts_deg=self.tilts_deg,
             )
             lifter = Lifter(weights, device=self.device, root=self.root, tilt=tilt)
-            tell_level(lifter, cameras.camera)
+            if self.camera != "auto":  # which tells what it finds
+                tell_level(lifter, cameras.camera)
             predictor = Predictor(
                 lifter,
                 height_m=self.height_m,

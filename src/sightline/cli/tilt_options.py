@@ -54,7 +54,7 @@ def asked_tilt(
         if horizon is None:
             tilt = Tilt(
                 pitch_rad=None if pitch_deg is None else math.radians(pitch_deg),
-                roll_rad=math.radians(roll_deg or 0.0),
+                roll_rad=None if roll_deg is None else math.radians(roll_deg),
             )
         else:
             assert camera is not None  # only commands that have read one offer a horizon

@@ -56,6 +56,8 @@ def engine_of(
         raise UsageError(f"root: the weights '{passport.name}' know only 'learned', got '{root}'")
     if passport.method == METHOD:
         prior, config, passport = load_prior(weights)
+        if tilt is not None and prior.orientation == "any" and tilt.tried_rad != (0.0,):
+            raise UsageError(f"tilts: '{passport.name}' tries all orientations of people, which no tilt adds to")
         return DeepLiftEngine(prior, config, tilt=tilt), passport
     if tilt is not None:
         raise UsageError(f"tilt: the weights '{passport.name}' do not ask how the camera is tilted")

@@ -228,7 +228,7 @@ def _judged(predicted: Iterator[Predicted], together: int) -> Iterator[Predicted
             waiting.append(one)
             if len(waiting) >= together:
                 yield from ready()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, InputError):
         yield from ready()
         raise
     yield from ready()

@@ -19,10 +19,10 @@ def deeplift_mocap() -> PriorRunConfig:
     """The shipped prior of upright people: bodies of a population in the clips' poses, a million with their mirrors.
 
     Four of the 48 directions vary by under a millimetre, because joints hang together (the hips lie opposite each
-    other). With 44 wide directions these four alone would be noise: other people seem likelier by 6 nats than with 40,
-    and are lifted worse (58.1 instead of 57.1 mm). The likelihood of other people rises by ever less with the number of
-    components: at 40 directions by 1.6 nats from 3 to 6, by 1.4 from 6 to 12, by 0.2 from 12 to 16 (mean of the splits
-    val and test, fits to 30,000 bodies), while the time of a lift grows with it. So the choice ends at 12.
+    other). With 44 wide directions these four alone would be the noise, which then says nothing of the others; so there
+    are 40. The likelihood of validation people rises by ever less with the number of components: by 1.9 nats from 3 to
+    6, by 0.8 from 6 to 12, by 0.6 from 12 to 16 (fits to 30,000 bodies), while the time of a lift grows in proportion.
+    So the choice ends at 12.
     """
     return PriorRunConfig(
         name="deeplift-mocap",
@@ -37,8 +37,8 @@ def deeplift_mocap() -> PriorRunConfig:
 def deeplift_mocap_any() -> PriorRunConfig:
     """The same for people in any orientation: upside down, lying, doing push-ups.
 
-    Five times as many bodies as 20,000 cost three times the time and make other people likelier by 0.1 nats (mean of
-    the splits val and test); 6 components × 40 directions instead of 3 × 30 do by 10.
+    6 components × 40 directions instead of 3 × 30 make validation people likelier by 10 nats; five times as many bodies
+    as these make no difference to them.
     """
     upright = deeplift_mocap()
     return replace(

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sightline.camera import Camera
-from sightline.engine import LiftedPeople, Readied, rays_of, up_of
+from sightline.engine import UNDEFINED, LiftedPeople, Readied, rays_of, up_of
 from sightline.landmarks import as_landmarks
 from sightline.methods.abspose.decode import RootRule, decode, flipped_average, points_from_keypoints
 from sightline.methods.abspose.exact import second_opinion
@@ -22,7 +22,6 @@ from sightline.structures import PersonKeypoints
 
 LEAST_SEEN = 4
 """Landmarks that have to be seen of a person to be lifted."""
-_UNDEFINED = "keypoints lie where the lens model is not defined"
 
 
 class WholeEngine:
@@ -69,7 +68,7 @@ class WholeEngine:
             return "no joint was seen"
         if names:
             return f"missing {', '.join(names)} (this lifter needs every joint of {self.skeleton.name})"
-        return None if placed else _UNDEFINED
+        return None if placed else UNDEFINED
 
     def lift(self, readied: Readied, rows: Sequence[int], camera: Camera, stature_m: Tensor) -> LiftedPeople:
         """Lift some of them."""

@@ -72,14 +72,10 @@ def aligned(
         before: what each component has turned the poses by, asked by "any" only: its answer is no less likely.
     """
     white = whitening(gaussians)
-    answers = []
-    for row in range(len(gaussians.mean)):
-        mean, one = gaussians.mean[row], Whitening(white.matrix[row], white.constant[row])
-        if orientation == "upright":
-            answers.append(_aligned_upright(shape, mean, one))
-        else:
-            answers.append(_aligned_freely(shape, mean, one, None if before is None else before[row]))
-    return tuple(answers)
+    if orientation == "any":
+        return _aligned_freely(shape, gaussians.mean, white, before)
+    each = zip(gaussians.mean, white.matrix, white.constant, strict=True)
+    return tuple(_aligned_upright(shape, mean, Whitening(matrix, constant)) for mean, matrix, constant in each)
 
 
 def as_they_are(shape: Float[Tensor, "pose 48"], gaussians: Gaussians) -> tuple[Aligned, ...]:
@@ -245,49 +241,59 @@ def _least(terms: Float[Tensor, "5 pose"]) -> Float[Tensor, " pose"]:
     return torch.where(first <= second, angle[0], angle[1])
 
 
-def _aligned_freely(shape: Tensor, mean: Tensor, white: Whitening, before: Tensor | None) -> Aligned:
+def _aligned_freely(shape: Tensor, mean: Tensor, white: Whitening, before: Tensor | None) -> tuple[Aligned, ...]:
+    """All components together: with few poses, calls are what takes the time."""
+    shape = shape.expand(len(mean), *shape.shape)
     rotation = _nearest_turn(shape, mean) if before is None else before
     turned = rotated(shape, rotation)
-    distance = _distance(turned, mean, white)
-    matrix, offset = _curvature(mean, white)
+    distance = _distances(turned, mean, white)
+    matrix, offset = _curvatures(mean, white)
     for _ in range(_FREE_STEPS if before is None else _FURTHER_STEPS):
         step = _downhill(turned.float(), matrix, offset).to(shape)
-        tried = roma.rotvec_to_rotmat(step * (0.5 / step.norm(dim=1, keepdim=True).clamp_min(0.5))) @ rotation
+        tried = roma.rotvec_to_rotmat(step * (0.5 / step.norm(dim=-1, keepdim=True).clamp_min(0.5))) @ rotation
         candidate = rotated(shape, tried)
-        better = (found := _distance(candidate, mean, white)) < distance
-        rotation = torch.where(better[:, None, None], tried, rotation)
-        turned = torch.where(better[:, None], candidate, turned)
+        better = (found := _distances(candidate, mean, white)) < distance
+        rotation = torch.where(better[..., None, None], tried, rotation)
+        turned = torch.where(better[..., None], candidate, turned)
         distance = torch.where(better, found, distance)
-    return Aligned(turned, -0.5 * (distance + white.constant), rotation)
+    log_prob = -0.5 * (distance + white.constant[:, None])
+    return tuple(Aligned(*values) for values in zip(turned, log_prob, rotation, strict=True))
 
 
-def _nearest_turn(shape: Tensor, mean: Tensor) -> Float[Tensor, "pose 3 3"]:
-    """Turn that brings a shape nearest to the mean (Procrustes)."""
-    points, goal = (value.unflatten(-1, (3, ROWS)) for value in (shape, mean))
+def _nearest_turn(shape: Tensor, mean: Tensor) -> Float[Tensor, "component pose 3 3"]:
+    """Turns that bring shapes nearest to the means (Procrustes)."""
+    points, goal = (value.unflatten(-1, (3, ROWS)) for value in (shape, mean[:, None]))
     return cast(Tensor, roma.special_procrustes(goal @ points.mT))
 
 
-def _curvature(mean: Tensor, white: Whitening) -> tuple[Float[Tensor, "48 192"], Float[Tensor, " 192"]]:
-    """What C⁻¹ (x − μ) and C⁻¹ G x for the three small rotations G are of a shape x: a matrix and an offset, single."""
+def _curvatures(mean: Tensor, white: Whitening) -> tuple[Tensor, Tensor]:
+    """What C⁻¹ (x − μ) and C⁻¹ G x for the three small rotations G are of a shape x, single precision.
+
+    A matrix (component, 48, 192) and an offset (component, 1, 192).
+    """
     inverse = white.matrix.mT @ white.matrix
     unit = torch.eye(DIMENSIONS, dtype=mean.dtype, device=mean.device)
-    matrix = torch.cat([inverse, *(rotated(unit, axis) @ inverse for axis in _generators(mean))], dim=1)
-    offset = torch.cat([-(inverse @ mean), mean.new_zeros(3 * DIMENSIONS)])
-    return matrix.float(), offset.float()
+    matrix = torch.cat([inverse, *(rotated(unit, axis) @ inverse for axis in _generators(mean))], dim=2)
+    offset = torch.cat([-(inverse @ mean[..., None])[..., 0], mean.new_zeros(len(mean), 3 * DIMENSIONS)], dim=1)
+    return matrix.float(), offset[:, None].float()
 
 
-def _downhill(turned: Tensor, matrix: Tensor, offset: Tensor) -> Float[Tensor, "pose 3"]:
+def _downhill(turned: Tensor, matrix: Tensor, offset: Tensor) -> Float[Tensor, "component pose 3"]:
     """Gauss–Newton's step (a rotation vector) towards where −2 ln p is least."""
-    weighed = torch.addmm(offset, turned, matrix).unflatten(1, (4, DIMENSIONS))
+    weighed = torch.baddbmm(offset, turned, matrix).unflatten(2, (4, DIMENSIONS))
     slopes = [rotated(turned, axis) for axis in _generators(turned)]
-    products = torch.stack([(weighed * slope[:, None]).sum(-1) for slope in slopes], dim=-1)
-    gradient, normal = products[:, 0], products[:, 1:]
-    damping = 1e-6 * normal.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
+    products = torch.stack([(weighed * slope[:, :, None]).sum(-1) for slope in slopes], dim=-1)
+    gradient, normal = products[..., 0, :], products[..., 1:, :]
+    damping = 1e-6 * normal.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     normal = normal + damping * torch.eye(3, dtype=turned.dtype, device=turned.device)
-    others = [torch.linalg.cross(normal[:, row - 2], normal[:, row - 1]) for row in range(3)]
-    volume = (normal[:, 0] * others[0]).sum(-1, keepdim=True)
+    others = [torch.linalg.cross(normal[..., row - 2, :], normal[..., row - 1, :]) for row in range(3)]
+    volume = (normal[..., 0, :] * others[0]).sum(-1, keepdim=True)
     share = (torch.stack(others, dim=-1) @ gradient[..., None])[..., 0]
     return -torch.where(volume > 0, share / volume, 0.0)
+
+
+def _distances(shape: Float[Tensor, "component pose 48"], mean: Tensor, white: Whitening) -> Tensor:
+    return ((shape - mean[:, None]) @ white.matrix.mT).square().sum(-1)
 
 
 def _distance(shape: Tensor, mean: Tensor, white: Whitening) -> Tensor:

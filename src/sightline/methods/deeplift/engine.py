@@ -14,10 +14,10 @@ from sightline.camera import Camera
 from sightline.engine import LiftedPeople, Readied, rays_of, up_of
 from sightline.geometry.rotation import no_roll_rotation
 from sightline.geometry.translation import solve_translation
-from sightline.gravity import Tilt
-from sightline.methods.deeplift.map_lifter import LEAST_LANDMARKS, MapConfig, MapLifter, MapPoses
-from sightline.methods.deeplift.posterior import joint_covariance
-from sightline.methods.deeplift.prior import PosePrior
+from sightline.gravity import Tilt, tilted_by
+from sightline.methods.deeplift.map_lifter import MapConfig, MapLifter, MapPoses
+from sightline.methods.deeplift.posterior import Posterior, joint_covariance
+from sightline.methods.deeplift.prior import LEAST_JOINTS, PosePrior
 from sightline.methods.deeplift.shapes import JOINTS
 from sightline.methods.deeplift.sizing import size_from_limbs, size_from_stature
 from sightline.methods.deeplift.weights import PriorConfig
@@ -29,6 +29,8 @@ MODES = 3
 _LEVELS = (1.0, 0.3, 0.1)
 """Weights of landmarks by the detector's confidence: sure, doubtful, hardly."""
 _SURE, _DOUBTFUL = 0.5, 0.25
+_LIMB_SPREAD = 0.04
+"""How much people's limbs differ in length (relative) from what goes with their size."""
 _TOGETHER = 256
 """People lifted together, which bounds memory."""
 
@@ -58,7 +60,7 @@ class DeepLiftEngine:
         tilt: Tilt | None = None,
     ) -> None:
         self.prior, self.config, self.tilt = prior, config, tilt or Tilt()
-        self.lifter = MapLifter(prior, lifting or MapConfig(modes=MODES, tilts_rad=self.tilt.tried_rad))
+        self.lifter = MapLifter(prior, lifting or MapConfig(modes=MODES))
 
     @property
     def mean_stature_m(self) -> float | None:
@@ -84,7 +86,7 @@ class DeepLiftEngine:
 
     def ready(self, people: Sequence[PersonKeypoints], skeleton: Skeleton, camera: Camera) -> Readied:
         """Convert people seen by one camera."""
-        rays = rays_of(people, skeleton, camera, least=LEAST_LANDMARKS, landmarks=JOINTS)
+        rays = rays_of(people, skeleton, camera, least=LEAST_JOINTS, landmarks=JOINTS)
         sure = np.select([rays.confidence >= _SURE, rays.confidence >= _DOUBTFUL], _LEVELS[:2], _LEVELS[2])
         weight = torch.from_numpy(np.where(rays.seen, sure, 0.0))
         return Readied(rows=_Landmarks(torch.from_numpy(rays.xy), weight), reasons=rays.reasons)
@@ -131,12 +133,13 @@ class DeepLiftEngine:
             stature_m: heights, NaN where unknown.
             limbs_m: measured lengths of limbs, for those without a height, as `sizing.size_from_limbs` takes them.
         """
-        up_cam = None if up is None else up.double().expand(len(xy), 3)
+        xy, weight, stature_m = xy.cpu().double(), weight.cpu().double(), stature_m.cpu().double()
+        up_cam = None if up is None else up.cpu().double().expand(len(xy), 3)
         starts = range(0, max(len(xy), 1), _TOGETHER)
         parts = []
         for some in (slice(start, start + _TOGETHER) for start in starts):
-            ups, limbs = (None if value is None else value[some] for value in (up_cam, limbs_m))
-            parts.append(self._lifted(xy[some], weight[some], ups, stature_m[some].double(), limbs))
+            ups, limbs = (None if value is None else value[some].cpu() for value in (up_cam, limbs_m))
+            parts.append(self._lifted(xy[some], weight[some], ups, stature_m[some], limbs))
         return LiftedPeople(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
     def _lifted(
@@ -148,39 +151,55 @@ class DeepLiftEngine:
         ahead = rays[..., 2] > 0.05
         xy = rays[..., :2] / torch.where(ahead, rays[..., 2], 1.0)[..., None]
         weight = torch.where(seen & ahead, weight, 0.0)
-        up_cam = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64) if up is None else up
-        known = self.prior.orientation == "upright" or up is not None
-        up_turned = (turned_from_cam @ up_cam[..., None])[..., 0]
-        poses = self.lifter.lift(xy, weight, up_cam=up_turned if known else None, posteriors=1)
-        joints, size, unknown = self._sized(poses, stature_m, limbs_m)
+        poses = self._posed(xy, weight, turned_from_cam, up)
+        joints, size, spread = self._sized(poses, stature_m, limbs_m)
         root = solve_translation(joints - joints[:, :, :1], xy[:, None], weight[:, None])
         placed = joints - joints[:, :, :1] + root[:, :, None]
         back = turned_from_cam.mT
         joints_cam = placed @ back.mT[:, None]
-        sigma = self._sigma(poses, weight, size[:, 0], unknown, joints_cam, back)
+        sigma = self._sigma(poses, weight, size[:, 0], spread, joints_cam, back)
         return joints_cam[:, 0].numpy(), sigma.numpy(), joints_cam.numpy(), poses.share.nan_to_num().numpy()
+
+    def _posed(self, xy: Tensor, weight: Tensor, turned_from_cam: Tensor, up: Tensor | None) -> MapPoses:
+        """Poses before cameras that look straight at people; of several tilts of their camera the likeliest one's."""
+        if self.prior.orientation == "any":
+            up_turned = None if up is None else (turned_from_cam @ up[..., None])[..., 0]
+            return self.lifter.lift(xy, weight, up_cam=up_turned, posteriors=1)
+        level = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64).expand(len(xy), 3)
+        ups = [tilted_by(level if up is None else up, tried) for tried in self.tilt.tried_rad]
+        found = [
+            self.lifter.lift(xy, weight, up_cam=(turned_from_cam @ one[..., None])[..., 0], posteriors=1) for one in ups
+        ]
+        best = torch.stack([one.cost[:, 0].nan_to_num(torch.inf) for one in found]).argmin(0)
+        rows = torch.arange(len(xy))
+        known = [one.posterior for one in found if one.posterior is not None]
+        likeliest = (torch.stack(values)[best, rows] for values in zip(*(one[:-1] for one in found), strict=True))
+        how_sure = Posterior(*(torch.stack(values)[best, rows] for values in zip(*known, strict=True)))
+        return MapPoses(*likeliest, posterior=how_sure)
 
     def _sized(
         self, poses: MapPoses, stature_m: Tensor, limbs_m: Tensor | None
-    ) -> tuple[Tensor, Tensor, Bool[Tensor, " person"]]:
-        """Poses in metres about the mean of their joints, metres per body size, and whose size is as usual only.
+    ) -> tuple[Tensor, Tensor, Float[Tensor, " person"]]:
+        """Poses in metres about the mean of their joints, metres per body size, and how uncertain (relative) that is.
 
         By the height that is given; else by the limbs that were measured; else by the prior's mean stature.
         """
         wanted = torch.where(stature_m.isnan(), self.prior.stature_m, stature_m)
         size, unknown = size_from_stature(poses.joints, wanted), stature_m.isnan()
+        spread = torch.where(unknown, self.prior.size_spread, 0.0)
         if limbs_m is not None:
-            measured = unknown & (~limbs_m.isnan()).any(1)
+            count = (~limbs_m.isnan()).sum(1)
+            measured = unknown & (count > 0)
             size = torch.where(measured[:, None], size_from_limbs(poses.joints, limbs_m.double()), size)
-            unknown = unknown & ~measured
-        return poses.joints * size[..., None, None], size, unknown
+            spread = torch.where(measured, _LIMB_SPREAD / count.clamp_min(1).sqrt(), spread)
+        return poses.joints * size[..., None, None], size, spread
 
     def _sigma(
         self,
         poses: MapPoses,
         weight: Float[Tensor, "person 17"],
         size_m: Float[Tensor, " person"],
-        unknown: Bool[Tensor, " person"],
+        spread: Float[Tensor, " person"],
         joints_cam: Float[Tensor, "person mode 17 3"],
         cam_from_turned: Float[Tensor, "person 3 3"],
     ) -> Float[Tensor, "person 17 3"]:
@@ -196,11 +215,11 @@ class DeepLiftEngine:
         inside = inside + across[:, None, None, None] * torch.diag(torch.tensor([1.0, 1.0, 0.0]).to(across))
         turned = (cam_from_turned[:, None] @ inside @ cam_from_turned.mT[:, None]).diagonal(dim1=-2, dim2=-1)
         own = turned.clamp_min(0.0) * size_m.square()[:, None, None]
-        scale = poses.posterior.scale[:, 0].square() + torch.where(unknown, self.prior.size_spread**2, 0.0)
+        scale = poses.posterior.scale[:, 0].square() + spread.square()
         along = scale[:, None, None] * joints_cam[:, 0].square()
         share = poses.share.nan_to_num()[..., None, None]
         between = (share * (joints_cam - joints_cam[:, :1]).square().nan_to_num()).sum(1)
-        factor = torch.where(unknown, self.config.sigma_factor, self.config.sigma_factor_known)
+        factor = torch.where(spread > 0, self.config.sigma_factor, self.config.sigma_factor_known)
         return factor[:, None, None] * (own + along + between).sqrt()
 
 

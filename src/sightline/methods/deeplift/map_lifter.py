@@ -12,15 +12,15 @@ from torch import Tensor
 
 from sightline.geometry.rotation import axis_rotation, pitch_roll_from_up
 from sightline.methods.deeplift.posterior import Posterior, posterior, turned
-from sightline.methods.deeplift.prior import PosePrior
+from sightline.methods.deeplift.prior import LEAST_JOINTS, PosePrior
 from sightline.methods.deeplift.projection import Solved, solve
 from sightline.methods.deeplift.refine import FIRST_STEP, flattened, turned_best
 from sightline.methods.deeplift.search import SHARPEST
 from sightline.methods.deeplift.shapes import JOINTS, to_joints
 from sightline.methods.deeplift.starts import FreeGrid, Starts, UprightGrid
 
-LEAST_LANDMARKS = 5
-"""Landmarks that have to be seen of a person: fewer say less than scale, place and heading."""
+_MOST = 1e6
+"""Largest weight of a landmark."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,8 @@ class MapConfig:
     spacing_rad: float = math.radians(30.0)
     """How far apart the orientations are that are tried with a prior of any orientation, before some are refined."""
     tilts_rad: tuple[float, ...] = (0.0,)
-    """Tilts of the camera that are tried beside what is known of it: added to the pitch that `up_cam` tells."""
+    """Tilts tried beside what is known of a camera that looks straight at the person, by a prior of upright people:
+    added to the pitch that `up_cam` tells. (`DeepLiftEngine` tries those of cameras that look elsewhere.)"""
     noise: tuple[float, ...] = (0.005, 0.015, 0.04)
     """Levels of the landmarks' noise (standard deviation, body sizes) among which each person's is found."""
     modes: int = 1
@@ -47,8 +48,10 @@ class MapConfig:
     def __post_init__(self) -> None:
         if self.rotations < 1 or self.modes < 1:
             raise ValueError(f"rotations, modes: expected at least 1, got {self.rotations}, {self.modes}")
-        if not self.tilts_rad:
-            raise ValueError("tilts_rad: expected at least one tilt, such as 0")
+        if not self.tilts_rad or not all(abs(tilt) < math.pi / 2 for tilt in self.tilts_rad):
+            raise ValueError(f"tilts_rad: expected at least one tilt below a right angle, got {self.tilts_rad}")
+        if not 0.05 <= self.spacing_rad <= math.pi:
+            raise ValueError(f"spacing_rad: expected 0.05 to π, got {self.spacing_rad}")
         if not self.noise or not all(SHARPEST <= level < 1 for level in self.noise):
             raise ValueError(f"noise: expected levels between {SHARPEST} and 1 body size, got {self.noise}")
         if self.sweeps < 1:
@@ -123,7 +126,7 @@ class MapLifter:
                 covariances that are none.
         """
         points, weight, valid = _checked(xy, weight)
-        up = None if up_cam is None else up_cam.double().expand(len(points), 3)
+        up = None if up_cam is None else up_cam.cpu().double().expand(len(points), 3)
         if up is not None and not bool((up.isfinite().all(-1) & (up.norm(dim=-1) > 0)).all()):
             raise ValueError("up_cam: expected finite directions of some length")
         roll = torch.zeros(len(points), dtype=torch.float64)
@@ -237,17 +240,19 @@ def _checked(xy: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]
     """Points and weights in double precision, harmless where nothing counts; and who can be lifted."""
     if xy.ndim != 3 or xy.shape[1:] != (JOINTS, 2):
         raise ValueError(f"xy: expected (batch, 17, 2), got {tuple(xy.shape)}")
+    xy = xy.cpu()
     there = xy.isfinite().all(-1)
     if weight is None:
         weight = there.double()
-    elif weight.shape != xy.shape[:2] or not bool((weight.isfinite() & (weight >= 0)).all()):
-        raise ValueError(f"weight: expected {tuple(xy.shape[:2])} finite numbers of at least 0")
+    elif weight.shape != xy.shape[:2] or not bool(((weight >= 0) & (weight <= _MOST)).all()):
+        raise ValueError(f"weight: expected {tuple(xy.shape[:2])} numbers from 0 to {_MOST:.0e}")
+    weight = weight.cpu()
     weight = torch.where(there, weight.double(), 0.0)
     points = torch.where((weight > 0)[..., None], xy.double(), 0.0)
-    share = weight / weight.sum(-1, keepdim=True).clamp_min(1e-12)
+    share = weight / weight.sum(-1, keepdim=True).clamp_min(1e-30)
     apart = (points - (share[..., None] * points).sum(1, keepdim=True)) * (weight > 0)[..., None]
     extent = apart.square().sum((1, 2)).sqrt()
-    valid = ((weight > 0).sum(-1) >= LEAST_LANDMARKS) & (extent > 1e-9 * points.abs().amax((1, 2)).clamp_min(1e-9))
+    valid = ((weight > 0).sum(-1) >= LEAST_JOINTS) & (extent > 1e-9 * points.abs().amax((1, 2)).clamp_min(1e-9))
     weight = torch.where(valid[:, None], weight, 1.0)
     stand_in = torch.linspace(0.0, 1.0, 2 * JOINTS, dtype=torch.float64).view(JOINTS, 2)
     return torch.where(valid[:, None, None], points, stand_in), weight, valid
@@ -257,10 +262,13 @@ def _checked_covariance(covariance: Tensor, weight: Tensor) -> Tensor:
     """Covariances in double precision, harmless where nothing counts."""
     if covariance.shape != (*weight.shape, 2, 2):
         raise ValueError(f"covariance: expected {(*weight.shape, 2, 2)}, got {tuple(covariance.shape)}")
-    covariance = torch.where((weight > 0)[..., None, None], covariance.double(), torch.eye(2, dtype=torch.float64))
+    covariance = torch.where(
+        (weight > 0)[..., None, None], covariance.cpu().double(), torch.eye(2, dtype=torch.float64)
+    )
+    symmetric = (covariance - covariance.mT).abs().amax((-1, -2)) <= 1e-6 * covariance.abs().amax((-1, -2))
     trace, determinant = covariance.diagonal(dim1=-2, dim2=-1).sum(-1), torch.linalg.det(covariance)
-    if not bool((covariance.isfinite().all(-1).all(-1) & (trace > 0) & (determinant >= 0)).all()):
-        raise ValueError("covariance: expected finite, positive ones for all landmarks that count")
+    if not bool((covariance.isfinite().all(-1).all(-1) & symmetric & (trace > 0) & (determinant >= 0)).all()):
+        raise ValueError("covariance: expected finite, symmetric, positive ones for all landmarks that count")
     return covariance
 
 

@@ -23,7 +23,7 @@ QUANTILES: Final = 101
 TILTS: Final = 18
 """Classes of the angle between a pose's axis and the vertical, each 10° wide."""
 LEAST_JOINTS: Final = 5
-"""Joints that have to be there of a pose to be completed."""
+"""Joints that have to be there of a pose to be completed or lifted: fewer say less than scale, place and heading."""
 JOINT_NOISE: Final = 0.005
 """Noise that joints are taken to have where a pose is completed, in body sizes: half a centimetre."""
 
