@@ -412,6 +412,31 @@ def test_poses_are_judged_together_as_alone() -> None:
     assert judged([empty]) == (empty,)
 
 
+def test_plausibility_flags_what_is_no_upright_person() -> None:
+    """The upright prior bends a handstand, a stick or chance into some pose: one that hardly anybody takes."""
+    prior, config, _ = load_prior("deeplift-mocap")
+    judge, engine = load_prior("deeplift-mocap-any")[0], DeepLiftEngine(prior, config)
+    people = prior.sample(60, chance(3))
+    people = people - people.mean(1, keepdim=True)
+
+    def told(body: torch.Tensor) -> torch.Tensor:
+        joints = body @ LEVEL_FROM_WORLD.mT + torch.tensor([0.0, 0.0, 5.0], dtype=DOUBLE)
+        unknown = torch.full((len(body),), torch.nan, dtype=DOUBLE)
+        found = engine.lift_rays(joints[..., :2] / joints[..., 2:], torch.ones(len(body), 17).double(), None, unknown)
+        return judge.plausibility(torch.from_numpy(found.joints_cam))
+
+    usual = told(people)
+    over = told(people @ torch.diag(torch.tensor([-1.0, 1.0, -1.0], dtype=DOUBLE)))
+    aside = told(people[..., [2, 1, 0]] * torch.tensor([1.0, 1.0, -1.0], dtype=DOUBLE))
+    stick = told(torch.linspace(-0.9, 0.9, 17).double()[None, :, None] * torch.tensor([0.2, 0.0, 1.0]).double())
+    anything = told(torch.randn(60, 17, 3, generator=chance(4), dtype=DOUBLE) * 0.4)
+    assert float(usual.median()) > 0.3
+    assert float(over.median()) < 0.15
+    assert float(aside.median()) < 0.15
+    assert float(stick) < 0.02
+    assert float(anything.max()) < 0.02
+
+
 def test_filling_leaves_what_was_seen_and_marks_what_was_not(prior: PosePrior) -> None:
     truth = in_the_scene(3)
     people = [person for _, person in keypoints_of(truth).people()]
