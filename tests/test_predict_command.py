@@ -145,3 +145,24 @@ def test_a_chosen_frame_is_the_one_that_is_drawn(
     assert predict("walk.mp4 --camera camera.json -o p.json --picture p.png --picture-frame 6", desk, tiny_lifters) == 0
     assert drawn == [(6, (480, 640, 3))]
     capsys.readouterr()
+
+
+def test_a_prior_is_told_how_the_camera_is_tilted(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["predict", "holiday/a.png", "--detector", "staged", "--method", "deeplift", "-o", "poses.json"]
+
+    def lifted(*options: str) -> np.ndarray:
+        assert main([*call, *options]) == 0
+        return np.array([person.joints_cam_m for _, person in read_poses("poses.json").people()])
+
+    level = lifted("--camera", "camera.json")
+    assert "is taken as level" in capsys.readouterr().err
+    down = lifted("--camera", "camera.json", "--pitch-deg", "-25")
+    assert "is taken as level" not in capsys.readouterr().err
+    assert np.abs(down - level).max() > 0.02
+    tried = lifted("--camera", "camera.json", "--tilts-deg", "-25", "0")
+    for one in range(len(level)):  # each person as one of the two tilts has them
+        assert min(np.abs(tried[one] - way[one]).max() for way in (level, down)) < 2e-3
+    lifted("--camera", "placed.json")
+    assert "is taken as level" not in capsys.readouterr().err
+    assert main([*call, "--camera", "placed.json", "--pitch-deg", "4"]) == 2
+    assert "--pitch-deg: expected a camera that does not know" in capsys.readouterr().err
