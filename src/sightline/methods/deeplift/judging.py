@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
+from sightline.formats.weights import find_passport
 from sightline.methods.deeplift.prior import PosePrior
 from sightline.methods.deeplift.weights import ANY_PRIOR, load_prior
 from sightline.structures import PoseFrame
@@ -34,10 +36,10 @@ def judged(frames: Iterable[PoseFrame]) -> tuple[PoseFrame, ...]:
 def _plausibility(joints: Float[np.ndarray, "person 17 3"]) -> Float[np.ndarray, " person"]:
     """Share of real poses that are less likely, to three digits."""
     parts = torch.from_numpy(joints).split(_TOGETHER)
-    return torch.cat([_judge().plausibility(part) for part in parts]).numpy().round(3)
+    judge = _loaded(find_passport(ANY_PRIOR))  # of people in any orientation: who lies down is not implausible
+    return torch.cat([judge.plausibility(part) for part in parts]).numpy().round(3)
 
 
-@functools.cache
-def _judge() -> PosePrior:
-    """The prior of people in any orientation, so that who lies down is not called implausible."""
-    return load_prior(ANY_PRIOR)[0]
+@functools.lru_cache(maxsize=1)
+def _loaded(path: Path) -> PosePrior:
+    return load_prior(path)[0]
