@@ -10,7 +10,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")  # set before anything imports matplo
 
 from jaxtyping import install_import_hook
 
-install_import_hook("sightline", "sightline_typecheck.checked")
+from sightline_typecheck import checked_modules
+
+install_import_hook(checked_modules(), "sightline_typecheck.checked")
 
 import numpy as np
 import pytest

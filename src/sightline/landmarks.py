@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sightline.joint_sets import JOINT_SETS
 from sightline.skeleton import Skeleton, get_skeleton, landmark_of
 
 _OF_H36M: Final = tuple(landmark_of(get_skeleton("h36m17"), joint) for joint in get_skeleton("h36m17").joints)
@@ -34,7 +35,27 @@ LANDMARK_FLIP: Final[tuple[int, ...]] = tuple(
 )
 """The permutation that swaps left and right."""
 
+ALL_LANDMARKS: Final[tuple[str, ...]] = tuple(
+    dict.fromkeys(
+        landmark_of(skeleton, joint) for skeleton in map(get_skeleton, JOINT_SETS) for joint in skeleton.joints
+    )
+)
+"""Every landmark that some joint set holds, each once: what a body with a mesh can answer for."""
+
 Array = TypeVar("Array", np.ndarray, Tensor)
+
+
+def rows_of(skeleton: Skeleton) -> tuple[int, ...]:
+    """Return, for each joint of a skeleton, its row in `ALL_LANDMARKS`.
+
+    Raises:
+        ValueError: for a joint that none of Sightline's joint sets has.
+    """
+    rows = {name: row for row, name in enumerate(ALL_LANDMARKS)}
+    missing = [joint for joint in skeleton.joints if landmark_of(skeleton, joint) not in rows]
+    if missing:
+        raise ValueError(f"skeleton {skeleton.name}: no landmark is known for {', '.join(missing)}")
+    return tuple(rows[landmark_of(skeleton, joint)] for joint in skeleton.joints)
 
 
 def landmark_rows(skeleton: Skeleton) -> dict[int, int]:

@@ -1,0 +1,1 @@
+"""Rendered people with exact labels: bodies, clothes, cameras and light from one seed."""

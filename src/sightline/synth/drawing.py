@@ -1,0 +1,168 @@
+"""Triangles before a camera: what the ray of every pixel meets first. Any lens, exact to double precision.
+
+No triangle is bent by the lens in what follows: its corners only say which pixels to ask, and each pixel asks with the
+ray that its camera gives it. So depth is the mesh's own, and crops of a picture are pictures of the cropped camera.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Int
+
+from sightline.camera import Camera
+
+_CURVATURE_PX = 1.0
+"""How far an edge between corners may bend outwards under a lens with distortion."""
+_FAR_PX = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class Triangles:
+    """Triangles of the camera's frame (m), with the pixels of their corners; NaN where a corner cannot be seen."""
+
+    points_cam: Float[np.ndarray, "vertex 3"]
+    points_px: Float[np.ndarray, "vertex 2"]
+    cut: Float[np.ndarray, " vertex"]
+    """Drawn only where this, interpolated over the face, is not negative."""
+    faces: Int[np.ndarray, "face 3"]
+    rows: Int[np.ndarray, " face"]
+    """What a face is called in the answer: its row in the mesh that it comes from."""
+    pad_px: float
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What rays meet first: how far along the unit ray (m; inf), which face (−1), and the corners' shares."""
+
+    along: Float[np.ndarray, "height width"]
+    face: Int[np.ndarray, "height width"]
+    shares: Float32[np.ndarray, "height width 3"]
+
+
+@cache
+def warp() -> ModuleType:
+    """Return the package warp, started quietly. It compiles what is drawn with, once on a machine, for the CPU.
+
+    Raises:
+        ModuleNotFoundError: where it is not installed.
+    """
+    try:
+        import warp as wp
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "drawing people needs the package warp-lang; install it: pip install warp-lang"
+        ) from error
+    wp.config.quiet = True  # pyright: ignore[reportAttributeAccessIssue]
+    wp.init()
+    return wp
+
+
+def shared(array: np.ndarray, kind: Any) -> Any:
+    """Hand an array over to warp without a copy."""
+    return warp().array(np.ascontiguousarray(array), dtype=kind, device="cpu", copy=False)
+
+
+def triangles(
+    camera: Camera,
+    points_cam: Float[np.ndarray, "vertex 3"],
+    cut: Float[np.ndarray, " vertex"],
+    faces: Int[np.ndarray, "face 3"],
+) -> Triangles:
+    """Project corners; faces of which nothing can be seen (cut away, or wholly behind the camera) are left out.
+
+    A face that reaches behind the camera has no outline in the picture; it asks every pixel.
+    """
+    px = camera.project(torch.from_numpy(points_cam))[0].numpy()
+    before, kept = np.isfinite(px[:, 0]), cut >= 0
+    rows = np.flatnonzero(_any_corner(kept, faces) & _any_corner(before, faces)).astype(np.int32)
+    faces = faces[rows].astype(np.int32)
+    pad = 0.0 if camera.is_pinhole else _CURVATURE_PX
+    torn = _any_corner(~before, faces) if not before.all() else np.zeros(len(faces), dtype=bool)
+    if torn.any():
+        start, corners = len(points_cam), faces[torn].ravel()
+        points_cam, cut = np.concatenate([points_cam, points_cam[corners]]), np.concatenate([cut, cut[corners]])
+        px = np.concatenate(
+            [px, np.tile([[-_FAR_PX, -_FAR_PX], [_FAR_PX, _FAR_PX], [0.0, 0.0]], (len(corners) // 3, 1))]
+        )
+        faces[torn] = start + np.arange(len(corners), dtype=np.int32).reshape(-1, 3)
+    return Triangles(points_cam, px, np.asarray(cut, np.float64), faces, rows, pad)
+
+
+def _any_corner(vertices: Bool[np.ndarray, " vertex"], faces: Int[np.ndarray, "face 3"]) -> Bool[np.ndarray, " face"]:
+    if vertices.all():
+        return np.ones(len(faces), dtype=bool)
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    return a | b | c
+
+
+def unit_rays(camera: Camera, offset_px: tuple[float, float] = (0.0, 0.0)) -> Float[np.ndarray, "height width 3"]:
+    """Return the unit rays (camera's frame, double) of all pixels, `offset_px` off their centres.
+
+    Pixels that no ray belongs to (beyond a fisheye's circle) get the zero vector, which meets nothing.
+    """
+    width, height = (int(n) for n in camera.image_size)
+    if camera.is_pinhole:
+        wp = warp()
+        from sightline.synth.raster_kernels import pinhole_rays
+
+        result = np.empty((height, width, 3))
+        center = camera.center_px.double().numpy() - 0.5 - np.asarray(offset_px)
+        inputs = [wp.vec2d(*camera.focal_px.double().tolist()), wp.vec2d(*center.tolist()), shared(result, wp.vec3d)]
+        wp.launch(pinhole_rays, dim=(height, width), inputs=inputs, device="cpu")
+        return result
+    x, y = (np.arange(n) + 0.5 + offset for n, offset in zip((width, height), offset_px, strict=True))
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    rays, valid = camera.unproject(torch.from_numpy(grid).to(camera.dtype))
+    return torch.where(valid[..., None], rays, 0.0).double().numpy()
+
+
+def cam_from_world(camera: Camera) -> Float[np.ndarray, "3 3"]:
+    """Return a camera's rotation from the world. Raises ValueError where its place is unknown."""
+    if camera.rotation is None:
+        raise ValueError("camera: its place in the world is unknown; give it rotation and translation_m")
+    return camera.rotation.double().numpy()
+
+
+def draw(
+    drawn: Triangles, rays_cam: Float[np.ndarray, "height width 3"], offset_px: tuple[float, float] = (0.0, 0.0)
+) -> Drawn:
+    """Find what each ray meets first. `offset_px` is the one that the rays were made with."""
+    wp = warp()
+    from sightline.synth.raster_kernels import draw_triangles
+
+    size = rays_cam.shape[:2]
+    along = np.full(size, np.inf)
+    face = np.full(size, -1, dtype=np.int32)
+    shares = np.zeros((*size, 3), dtype=np.float32)
+    inputs = (
+        shared(drawn.points_cam, wp.vec3d),
+        shared(drawn.points_px - np.asarray(offset_px), wp.vec2d),
+        shared(drawn.cut, wp.float64),
+        shared(drawn.faces, wp.vec3i),
+        shared(drawn.rows, wp.int32),
+        shared(rays_cam, wp.vec3d),
+        drawn.pad_px,
+    )
+    outputs = (shared(along, wp.float64), shared(face, wp.int32), shared(shares, wp.vec3f))
+    wp.launch(draw_triangles, dim=1, inputs=[*inputs, *outputs], device="cpu")
+    return Drawn(along, face, shares)
+
+
+def joined(parts: Sequence[Triangles], first_rows: Sequence[int]) -> Triangles:
+    """Put several meshes into one, whose faces are called by their old rows counted from `first_rows`."""
+    starts = np.cumsum([0, *(len(part.points_cam) for part in parts)])
+    return Triangles(
+        np.concatenate([part.points_cam for part in parts]),
+        np.concatenate([part.points_px for part in parts]),
+        np.concatenate([part.cut for part in parts]),
+        np.concatenate([part.faces + np.int32(start) for part, start in zip(parts, starts, strict=False)]),
+        np.concatenate([part.rows + np.int32(first) for part, first in zip(parts, first_rows, strict=True)]),
+        max(part.pad_px for part in parts),
+    )

@@ -1,0 +1,129 @@
+"""Procedural textures, as functions of a point on the average body, a floor or a wall (metres); compiled by warp.
+
+Each returns linear colour. What is finer than a pixel fades into its mean, so that nothing shimmers.
+"""
+
+import warp as wp
+
+PLAIN = wp.constant(0)
+STRIPES = wp.constant(1)
+CHECKS = wp.constant(2)
+DOTS = wp.constant(3)
+KNIT = wp.constant(4)
+DENIM = wp.constant(5)
+CAMOUFLAGE = wp.constant(6)
+FLORAL = wp.constant(7)
+PRINT = wp.constant(8)
+
+
+@wp.func
+def smooth(low: float, high: float, value: float) -> float:
+    """0 below `low`, 1 above `high`, a smooth rise between."""
+    t = wp.clamp((value - low) / (high - low), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+@wp.func
+def noise_at(seed: int, point: wp.vec3) -> float:
+    """Gradient noise of about ±0.7 with cells of size 1."""
+    return wp.noise(wp.rand_init(seed), point)
+
+
+@wp.func
+def cloudy(seed: int, point: wp.vec3) -> float:
+    """Three octaves of noise."""
+    return 0.6 * noise_at(seed, point) + 0.3 * noise_at(seed + 1, 2.1 * point) + 0.15 * noise_at(seed + 2, 4.3 * point)
+
+
+@wp.func
+def cloudy_flat(seed: int, point: wp.vec2, blur: float) -> float:
+    """Noise of a plane down to cells of the size `blur`: octaves that would be finer are left out."""
+    result = float(0.0)
+    weight = float(0.5)
+    rate = float(1.0)
+    for octave in range(3):
+        if rate * blur < 0.7:
+            result += weight * wp.noise(wp.rand_init(seed + octave), rate * point)
+        weight = weight * 0.8
+        rate = rate * 4.1
+    return result
+
+
+@wp.func
+def chance(seed: int, x: float, y: float, z: float) -> float:
+    """A number from 0 to 1 that belongs to a cell."""
+    state = wp.rand_init(seed, int(x) * 7919 + int(y) * 104729 + int(z) * 1299709)
+    return wp.randf(state)
+
+
+@wp.func
+def band(coordinate: float, share: float, blur: float) -> float:
+    """1 in the first `share` of each unit, 0 in the rest, with edges `blur` wide."""
+    t = coordinate - wp.floor(coordinate)
+    return smooth(0.0, blur, t) * (1.0 - smooth(share, share + blur, t))
+
+
+@wp.func
+def patterned(
+    pattern: int, point: wp.vec3, first: wp.vec3, second: wp.vec3, third: wp.vec3, scale: float, angle: float,
+    seed: int, pixel_m: float,
+) -> wp.vec3:  # fmt: skip
+    """The colour of a pattern at a point, where a pixel covers `pixel_m`."""
+    blur = wp.clamp(1.5 * pixel_m / scale, 0.04, 1.0)
+    coarse = smooth(0.35, 1.0, pixel_m / scale)
+    turned_x = wp.cos(angle) * point[0] - wp.sin(angle) * point[1]
+    turned_y = wp.sin(angle) * point[0] + wp.cos(angle) * point[1]
+    mixed = float(0.0)
+    mean = float(0.0)
+    other = second
+    if pattern == STRIPES:
+        mixed = band(turned_y / scale, 0.45, blur)
+        mean = 0.45
+    elif pattern == CHECKS:
+        across = band(turned_x / scale, 0.5, blur)
+        along = band(turned_y / scale, 0.5, blur)
+        mixed = 0.5 * (across + along)
+        thin = wp.max(band(turned_x / scale + 0.23, 0.06, blur), band(turned_y / scale + 0.23, 0.06, blur))
+        first = first + (third - first) * thin * (1.0 - coarse) * 0.6
+        mean = 0.5
+    elif pattern == DOTS or pattern == FLORAL:
+        cell = wp.vec3(wp.floor(point[0] / scale), wp.floor(point[1] / scale), wp.floor(2.0 * point[2] / scale))
+        jitter = 0.0
+        size = 0.28
+        if pattern == FLORAL:
+            jitter = 0.5 * (chance(seed, cell[0], cell[1], cell[2]) - 0.5)
+            size = 0.2 + 0.25 * chance(seed + 1, cell[0], cell[1], cell[2])
+            if chance(seed + 2, cell[0], cell[1], cell[2]) > 0.5:
+                other = third
+        dx = point[0] / scale - cell[0] - 0.5 - jitter
+        dy = point[1] / scale - cell[1] - 0.5 + jitter
+        radius = wp.sqrt(dx * dx + dy * dy)
+        if pattern == FLORAL:
+            radius = radius * (1.0 + 0.35 * wp.cos(5.0 * wp.atan2(dy, dx)))
+        mixed = 1.0 - smooth(size - 0.5 * blur, size + 0.5 * blur, radius)
+        mean = 0.25
+    elif pattern == KNIT:
+        rib = 0.5 + 0.5 * wp.sin(6.2832 * turned_x / scale)
+        mixed = 0.35 * rib + 0.15 * (0.5 + 0.5 * wp.sin(6.2832 * turned_y / scale))
+        mean = 0.25
+    elif pattern == DENIM:
+        worn = smooth(-0.1, 0.5, cloudy(seed, 7.0 * point))
+        twill = 0.5 + 0.5 * wp.sin(6.2832 * (point[0] + point[1]) / 0.004)
+        mixed = 0.45 * worn + 0.12 * twill * (1.0 - smooth(0.001, 0.004, pixel_m))
+        mean = 0.25
+        coarse = 0.0
+    elif pattern == CAMOUFLAGE:
+        field = cloudy(seed, point / scale)
+        mixed = smooth(0.0, 0.06 + blur * 0.1, field)
+        spots = smooth(0.12, 0.18 + blur * 0.1, cloudy(seed + 7, 1.3 * point / scale))
+        first = first + (third - first) * spots
+        mean = 0.45
+    elif pattern == PRINT:
+        inside = smooth(-0.005, 0.005, 0.11 - wp.abs(point[0])) * smooth(-0.005, 0.005, 0.09 - wp.abs(point[1] - 0.33))
+        figure = smooth(-0.02, 0.05, noise_at(seed, 14.0 * point)) * smooth(0.0, 0.01, point[2])
+        if chance(seed, 1.0, 2.0, 3.0) > 0.5:
+            figure = smooth(0.0, 0.01, point[2]) * band(point[1] / 0.06, 0.55, 0.1)
+        mixed = inside * figure
+        coarse = 0.0
+    mixed = mixed + (mean - mixed) * coarse
+    return first + (other - first) * wp.clamp(mixed, 0.0, 1.0)
