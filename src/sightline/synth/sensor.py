@@ -27,8 +27,11 @@ def developed(
         light = ndimage.gaussian_filter(light, (sensor.blur_px, sensor.blur_px, 0))
     if sensor.read_noise > 0 or sensor.shot_noise > 0:
         noise = np.random.Generator(np.random.Philox(seed)).standard_normal(light.shape, dtype=np.float32)
-        spread = np.sqrt(sensor.read_noise**2 + sensor.shot_noise**2 * np.clip(light, 0, 1))
-        light = light + noise * spread.astype(np.float32)
+        spread = np.minimum(np.maximum(light, 0), 1)
+        spread *= np.float32(sensor.shot_noise**2)
+        spread += np.float32(sensor.read_noise**2)
+        noise *= np.sqrt(spread, out=spread)
+        light = light + noise
     picture = _srgb(light)
     if sensor.grey:
         picture = np.repeat(picture @ _LUMA[:, None], 3, axis=-1)
@@ -37,7 +40,9 @@ def developed(
         picture = grey + np.float32(sensor.saturation) * (picture - grey)
     if sensor.contrast != 1.0:
         picture = 0.5 + np.float32(sensor.contrast) * (picture - 0.5)
-    result = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    picture = picture * np.float32(255)
+    picture += np.float32(0.5)
+    result = np.clip(picture, 0, 255, out=picture).astype(np.uint8)
     return result if sensor.jpeg_quality is None else _through_jpeg(result, sensor.jpeg_quality)
 
 
@@ -49,8 +54,11 @@ def _corners(size: tuple[int, int], share: float) -> Float32[np.ndarray, "height
 
 def _srgb(light: np.ndarray) -> Float32[np.ndarray, "height width 3"]:
     """The curve of sRGB; bright light bends towards white instead of breaking off."""
-    at = np.sqrt(np.clip(light, 0, _BRIGHTEST)) * np.float32((len(_CURVE) - 1) / np.sqrt(_BRIGHTEST))
-    return _CURVE[(at + 0.5).astype(np.int32)]
+    at = np.clip(light, 0, _BRIGHTEST)
+    np.sqrt(at, out=at)
+    at *= np.float32((len(_CURVE) - 1) / np.sqrt(_BRIGHTEST))
+    at += np.float32(0.5)
+    return _CURVE[at.astype(np.int32)]
 
 
 def _curve() -> Float32[np.ndarray, " step"]:

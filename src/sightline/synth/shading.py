@@ -100,15 +100,15 @@ def _heights(
     aside = np.cross(direction, [1.0, 0.0, 0.0] if abs(direction[0]) < 0.8 else [0.0, 1.0, 0.0])
     aside = aside / np.linalg.norm(aside)
     axes = np.stack([aside, np.cross(direction, aside), direction])
-    turned = points @ axes.T
-    low, high = turned.min(0), turned.max(0)
+    turned = axes @ points.T
+    low, high = turned.min(1), turned.max(1)
     extent = float((high - low)[:2].max()) + 4 * texel_m
     size = int(np.clip(np.ceil(extent / texel_m), *_MAP_SIZES))
     texel = extent / size
     matrix = np.eye(4)
     matrix[:3, :3] = axes / np.array([[texel], [texel], [1.0]])
     matrix[:2, 3] = 0.5 * size - (low + high)[:2] / 2 / texel
-    placed = (points @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
+    placed = (turned.T / [texel, texel, 1.0] + matrix[:3, 3]).astype(np.float32)
     nearest = np.full((size, size), _NOTHING, dtype=np.float32)
     inputs = [
         shared(placed, wp.vec3f),

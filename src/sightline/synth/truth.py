@@ -89,14 +89,14 @@ def _person(scene: Scene, sight: Sight, row: int, actor: Actor) -> RenderedPerso
     landmarks = to_camera(actor.landmarks_world)
     px = camera.project(landmarks)[0].numpy()
     figure = actor.figure
-    whole = camera.project(to_camera(actor.vertices_world[0][_shown(figure)]))[0].numpy()
+    whole = camera.project(to_camera(actor.vertices_world[0][_shown(figure)]))[0].numpy().T.copy()
     seen = sight.mask == row + 1
     return RenderedPerson(
         landmarks_cam=landmarks.numpy(),
         landmarks_px=px,
         hidden_by=_hidden_by(landmarks.numpy(), px, sight, row, actor),
         box_px=_box(seen),
-        whole_box_px=np.concatenate([whole.min(0), whole.max(0)]),
+        whole_box_px=np.concatenate([whole.min(1), whole.max(1)]),
         seen_px=int(seen.sum()),
         whole_px=int((sight.alone[row].face >= 0).sum()),
         rotations_cam=rotation @ np.asarray(actor.rotations, np.float64),
