@@ -305,6 +305,7 @@ def crowd(number: int, count: int = 200) -> tuple[Detection, ...]:
     return tuple(stands(x, y, tall, score=float(rng.uniform())) for x, y, tall in spots.tolist())
 
 
+@pytest.mark.slow
 def test_200_people_in_every_frame_are_done_in_bounded_time(predict: Call) -> None:
     start = time.process_time()
     assert predict(Scripted(crowd), all_files=False, options="--frames 8") == 0
@@ -322,6 +323,7 @@ def test_a_limit_keeps_the_surest_of_a_crowd(predict: Call) -> None:
     assert [len(frame.people) for frame in poses.frames] == [5] * 3
 
 
+@pytest.mark.slow
 def test_a_number_of_people_that_never_stays_the_same(predict: Call) -> None:
     counts = [0, 7, 1, 30, 2, 0, 0, 12]
     assert predict(Scripted(lambda number: crowd(number, counts[number % 8]))) == 0

@@ -586,7 +586,7 @@ def test_weights_that_do_not_ask_for_a_tilt(weights: str) -> None:
         Lifter(weights, tilt=Tilt(pitch_rad=0.1))
 
 
-@pytest.mark.parametrize("name", ["deeplift-mocap", "deeplift-mocap-any"])
+@pytest.mark.parametrize("name", ["deeplift-mocap", pytest.param("deeplift-mocap-any", marks=pytest.mark.slow)])
 def test_shipped_priors_are_those_of_their_passports(name: str) -> None:
     prior, config, passport = load_prior(name)
     people = prior.sample(400, torch.Generator().manual_seed(0))
@@ -618,6 +618,7 @@ def test_fit_prior_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert passport.expected["height given"]["mpjpe_mm"] < passport.expected["height unknown"]["mpjpe_mm"] + 30
 
 
+@pytest.mark.slow
 def test_options_take_the_place_of_a_recipes_choice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

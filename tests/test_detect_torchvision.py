@@ -254,6 +254,7 @@ def test_an_untrained_network_gives_well_formed_people(detector: KeypointRCNN) -
             assert (person.keypoints_px[:, 0] <= person.box_px[2] + 1).all()
 
 
+@pytest.mark.slow
 def test_batch_equals_loop_and_twice_equals_once(detector: KeypointRCNN) -> None:
     shots = [picture(90, 70, seed) for seed in range(3)]
     batch, again = detector.detect(shots), detector.detect(shots)

@@ -84,7 +84,16 @@ def reader(tmp_path: Path, desk: Path, lent_weights: Path | None, monkeypatch: p
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if calls(page)])
+LONG_CALLS = {"docs/prior.md", "docs/commands/lift.md", "docs/films.md"}
+LONG_PYTHON = {"docs/films.md"}
+"""Pages that take longer than ten seconds."""
+
+
+def _marked(pages: list[str], long: set[str]) -> list[object]:
+    return [pytest.param(page, marks=pytest.mark.slow) if page in long else page for page in pages]
+
+
+@pytest.mark.parametrize("page", _marked([page for page in PAGES if calls(page)], LONG_CALLS))
 def test_every_call_on_the_page_can_be_made(page: str, reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for call in calls(page):
         arguments = shlex.split(call)[1:]
@@ -95,7 +104,9 @@ def test_every_call_on_the_page_can_be_made(page: str, reader: Path, capsys: pyt
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python") and page not in FRAGMENTS])
+@pytest.mark.parametrize(
+    "page", _marked([page for page in PAGES if blocks(page, "python") and page not in FRAGMENTS], LONG_PYTHON)
+)
 def test_the_pages_python_runs(page: str, reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, sample in (("people.json", "keypoints.json"), ("camera.json", "camera.json")):
         shutil.copy(SAMPLE / sample, reader / name)
