@@ -26,7 +26,7 @@ from sightline.data.motion_library import read_library
 from sightline.data.procedural import procedural_poses
 from sightline.errors import InputError
 from sightline.formats.bvh import write_bvh
-from sightline.formats.camera import write_camera
+from sightline.formats.camera import read_camera, write_camera
 from sightline.formats.keypoints import write_keypoints
 from sightline.formats.poses import read_poses
 from sightline.formats.world import read_world
@@ -227,9 +227,19 @@ def test_a_training_that_is_interrupted_says_how_to_go_on(
 def test_demo_leaves_everything_to_look_at(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sightline("demo -o results/demo --weights stature --no-movie") == 0
     out = said(capsys)
-    files = ["camera.json", "index.html", "keypoints.json", "picture.png", "poses.json", "poses.npz"]
+    told = ["index.html", "photo_picture.png", "photo_poses.json", "photo_truth.json", "picture.png", "poses.json"]
+    untold = ["camera.json", "keypoints.json", "photo.jpg", "photo_camera.json", "photo_keypoints.json"]
+    files = sorted([*told, *untold, "poses.npz"])
     assert sorted(path.name for path in (folder / "results/demo").iterdir()) == files
-    assert all(name in out for name in files if name not in ("camera.json", "keypoints.json"))
+    assert all(name in out for name in told)
+    photo = read_poses("results/demo/photo_poses.json")
+    truth = {person.id: person for _, person in read_poses("results/demo/photo_truth.json").people()}
+    assert len(truth) == 3
+    assert {person.id for _, person in photo.people()} <= set(truth)
+    camera = read_camera("results/demo/photo_camera.json")
+    for someone in truth.values():  # the truth's keypoints are the projections of its joints
+        seen = camera.project(torch.from_numpy(someone.joints_cam_m.copy()))[0].numpy()
+        np.testing.assert_allclose(seen, someone.keypoints_px, atol=0.1)  # files round
     poses = read_poses("results/demo/poses.json")
     assert len(poses.frames) == 300
     assert {person.id for _, person in poses.people()} == {0, 1}

@@ -10,11 +10,11 @@ import types
 import numpy as np
 import pytest
 
-from sightline.detect._native_log import without_native_log
 from sightline.detect.follow import LooksNear
 from sightline.detect.mediapipe_pose import MediaPipeDetection, MediaPipePose
 from sightline.detect.protocol import Detection, Detector
 from sightline.errors import UsageError
+from sightline.native_log import without_native_log
 from sightline.skeleton import get_skeleton
 
 SKELETON = get_skeleton("mediapipe33")
@@ -290,7 +290,7 @@ def test_an_exception_loses_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_without_a_terminal_it_works_as_well() -> None:
     code = (
-        "import os\nos.close(2)\nfrom sightline.detect._native_log import without_native_log\n"
+        "import os\nos.close(2)\nfrom sightline.native_log import without_native_log\n"
         "with without_native_log():\n    print('done')"
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=60)

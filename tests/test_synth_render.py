@@ -11,7 +11,7 @@ import torch
 from sightline.camera import Camera
 from sightline.geometry.distortion import Distortion, Model
 from sightline.landmarks import ALL_LANDMARKS
-from sightline.synth.drawing import draw, joined, triangles, unit_rays
+from sightline.synth.drawing import draw, joined, shifted_rays, triangles, unit_rays
 from sightline.synth.figure import Actor, Material
 from sightline.synth.render import render
 from sightline.synth.rendered import BEHIND_PERSON, BEHIND_PROP, BEHIND_SELF, OUTSIDE, PROP_MASK, Rendered
@@ -78,6 +78,15 @@ def test_rays_off_the_centre_are_those_of_a_moved_camera() -> None:
     camera = camera_at()
     moved = camera.cropped((0.25, -0.125), (64, 48))
     np.testing.assert_allclose(unit_rays(camera, (0.25, -0.125)), unit_rays(moved), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["pinhole", "barrel", "fisheye"])
+def test_shifted_rays_are_nearly_those_of_the_lens(name: str) -> None:
+    camera = CAMERAS[name]
+    exact, near = unit_rays(camera, (0.375, -0.125)), shifted_rays(camera, unit_rays(camera), (0.375, -0.125))
+    pixel = np.linalg.norm(np.diff(exact, axis=1), axis=-1).min()
+    assert np.linalg.norm(near - exact, axis=-1)[1:-1, 1:-1].max() < 2e-2 * pixel
+    assert np.linalg.norm(near - exact, axis=-1).max() < 8e-2 * pixel
 
 
 @pytest.mark.parametrize("seed", range(6))

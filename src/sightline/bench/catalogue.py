@@ -35,6 +35,8 @@ class Settings(Protocol):
     def seeds(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def jobs(self) -> int: ...  # noqa: D102
+    @property
+    def renders(self) -> int | None: ...  # noqa: D102
 
 
 def _abspose(settings: Settings, progress: Progress) -> Measured:
@@ -158,6 +160,33 @@ def _deeplift_fit(settings: Settings, progress: Progress) -> Measured:
     return bench_deeplift_fit(quick=settings.quick, progress=progress)
 
 
+def _retarget(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.retarget import bench_retarget
+
+    return bench_retarget(_motion(settings), quick=settings.quick, progress=progress)
+
+
+def _render(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.render import bench_render
+
+    return bench_render(_motion_if_there(settings), quick=settings.quick, renders=settings.renders, progress=progress)
+
+
+def _render_domain(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.render_domain import bench_render_domain
+
+    return bench_render_domain(
+        _motion_if_there(settings), quick=settings.quick, figures=settings.figures, progress=progress
+    )
+
+
+def _motion_if_there(settings: Settings) -> Path | None:
+    """The motion library, where there is one; None for poses made by rule, which need none."""
+    if settings.library is not None:
+        return settings.library
+    return DEFAULT_LIBRARY if DEFAULT_LIBRARY.exists() and not settings.quick else None
+
+
 BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "abspose": (_abspose, "AbsPoseLifter's tables 1, 2, 3 and 5, its error model and figures, on held-out people"),
     "real": (_real, "single views of a real, calibrated scene against what all its views triangulate"),
@@ -172,5 +201,8 @@ BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "deeplift": (_deeplift, "the pose prior of Lifting from the Deep and its lifter, on held-out people"),
     "deeplift-speed": (_deeplift_speed, "speed of lifting with the prior, beside plain twins with the same answers"),
     "deeplift-fit": (_deeplift_fit, "what a fit of the prior costs: seconds and memory for up to a million poses"),
+    "retarget": (_retarget, "bodies from joints: residual per mocap skeleton, analytic IK, round trips"),
+    "render": (_render, "rendered pictures per second of one core, by size and people; where the time goes; memory"),
+    "render-domain": (_render_domain, "whether MediaPipe finds rendered people, and how well, knob by knob"),
     "lift": (_lift, "speed of the lifter, of the whole lift path and of virtual views"),
 }

@@ -27,6 +27,7 @@ from sightline.cli.lift import Lift
 from sightline.cli.models import Models
 from sightline.cli.predict import Predict
 from sightline.cli.prepare import Prepare
+from sightline.cli.render import Render
 from sightline.cli.train import Train
 from sightline.cli.triangulate import Triangulate
 from sightline.errors import UsageError
@@ -43,6 +44,7 @@ COMMANDS = {
     "models": Models,
     "calibrate": Calibrate,
     "prepare": Prepare,
+    "render": Render,
 }
 
 DESCRIPTION = (

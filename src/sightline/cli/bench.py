@@ -9,7 +9,15 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from sightline.cli.options import MaybeOut, MaybePath, checked_folder, print_json, progress_bar, recorded_command
+from sightline.cli.options import (
+    MaybeInteger,
+    MaybeOut,
+    MaybePath,
+    checked_folder,
+    print_json,
+    progress_bar,
+    recorded_command,
+)
 from sightline.errors import UsageError
 
 
@@ -43,6 +51,8 @@ class Bench:
     """Seeds, one training of each variant per seed; widening trains all but one variant with the first only."""
     jobs: int = 2
     """Trainings at a time, one thread each."""
+    renders: MaybeInteger = None
+    """Pictures over which render watches the memory."""
     json: bool = False
     """Print the report as JSON."""
 

@@ -63,6 +63,9 @@ class Lift:
     """Also draw all frames to this .mp4."""
     page: MaybePath = None
     """Also write a web page (.html) on which the poses can be turned and played."""
+    mesh: bool = False
+    """Also fit a body to each person: drawn in picture and movie in place of limbs, and as .glb files in a folder
+    beside the poses, which name them."""
     method: Literal["abspose", "deeplift"] = "abspose"
     """What lifts them: a network, or a prior of human poses (Lifting from the Deep)."""
     any_orientation: bool = False
@@ -97,6 +100,10 @@ class Lift:
         from sightline.pipeline import Lifter, lift_film
 
         self._check_call()
+        if self.mesh:
+            from sightline.viewer.mesh import check_bodies
+
+            check_bodies()
         keypoints, camera, told = self._read()
         self._check_time(keypoints)
         if not any(frame.people for frame in keypoints.frames):
@@ -131,7 +138,19 @@ class Lift:
         if not result.lifted:
             raise InputError(f"{self.keypoints}: {result.skipped_in_words()}")
         write_poses(result.poses, self.out)
-        draw(result.poses, picture=self.picture, frame=self.picture_frame, movie=self.movie, page=self.page)
+        bodies = None
+        if self.mesh:
+            from sightline.prediction.drawing import with_bodies
+
+            bodies = with_bodies(self.out)
+        draw(
+            result.poses,
+            picture=self.picture,
+            frame=self.picture_frame,
+            movie=self.movie,
+            page=self.page,
+            bodies=bodies,
+        )
         self._tell(result, told)
         return 1 if result.skipped else 0
 
@@ -246,8 +265,19 @@ def noted(result, sentence: str):  # noqa: ANN001, ANN201 - LiftResult, whose mo
     return replace(result, poses=replace(result.poses, scale=replace(scale, note=note)))
 
 
-def draw(poses, *, picture: Path | None, frame: int | None, movie: Path | None, page: Path | None) -> None:  # noqa: ANN001
-    """Draw what was asked for; the picture shows the frame of that index, or the middle one of those with people."""
+def draw(
+    poses,  # noqa: ANN001 - Poses, whose module loads slowly
+    *,
+    picture: Path | None,
+    frame: int | None,
+    movie: Path | None,
+    page: Path | None,
+    bodies=None,  # noqa: ANN001 - Bodies, likewise
+) -> None:
+    """Draw what was asked for; the picture shows the frame of that index, or the middle one of those with people.
+
+    `bodies` are drawn in picture and film in place of limbs.
+    """
     if picture is None and movie is None and page is None:
         return
     from sightline.viewer import write_movie, write_page, write_picture
@@ -255,10 +285,10 @@ def draw(poses, *, picture: Path | None, frame: int | None, movie: Path | None, 
     if picture is not None:
         peopled = [each for each in poses.frames if each.people]
         wanted = [each for each in poses.frames if each.index == frame]
-        write_picture(poses, picture, frame=wanted[0] if wanted else peopled[len(peopled) // 2])
+        write_picture(poses, picture, frame=wanted[0] if wanted else peopled[len(peopled) // 2], bodies=bodies)
     if movie is not None:
         with progress_bar("drawing") as progress:
-            write_movie(poses, movie, progress=progress)
+            write_movie(poses, movie, bodies=bodies, progress=progress)
     if page is not None:
         write_page(poses, page)
 

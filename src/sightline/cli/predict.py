@@ -102,6 +102,9 @@ class Predict:
     """Also write a web page (.html) on which the poses can be turned and played."""
     movie: MaybePath = None
     """Also draw all frames to this .mp4."""
+    mesh: bool = False
+    """Also fit a body to each person: drawn over pictures and films in place of limbs, and as .glb files in a folder
+    beside the poses, which name them."""
     keypoints: MaybePath = None
     """Also write what the detector saw, in films after its repair over time, to this .json, which `sightline lift`
     reads."""
@@ -128,6 +131,10 @@ class Predict:
         from sightline.sources import open_sources
 
         self._check_call()
+        if self.mesh:
+            from sightline.viewer.mesh import check_bodies
+
+            check_bodies()
         cameras = self._cameras()
         sources = open_sources(self.inputs, every=self.every, limit=self.frames)
         try:
@@ -350,18 +357,19 @@ class Predict:
     def _draw(self, source: Source, paths: Paths, outputs: Outputs, shown: Shown) -> None:
         """Draw what was asked for; only a film of the film, and photos, need the poses of all frames again."""
         from sightline.formats.poses import read_poses
-        from sightline.prediction.drawing import draw_film, draw_photos, draw_shown
+        from sightline.prediction.drawing import draw_film, draw_photos, draw_shown, with_bodies
 
+        bodies = with_bodies(paths.poses) if self.mesh else None
         if paths.picture is not None or paths.page is not None:
             chosen = outputs.poses(shown.frames)
-            draw_shown(chosen, shown, picture=paths.picture, page=paths.page)
+            draw_shown(chosen, shown, picture=paths.picture, page=paths.page, bodies=bodies)
         if paths.photos is not None:
             paths.photos.mkdir(exist_ok=True)
-            draw_photos(read_poses(paths.poses), source, _Names(paths.photos))
+            draw_photos(read_poses(paths.poses), source, _Names(paths.photos), bodies)
         if paths.movie is not None:
             with progress_bar("drawing") as progress:
                 film = None if source.kind == "live" else source
-                draw_film(read_poses(paths.poses), film, paths.movie, progress)
+                draw_film(read_poses(paths.poses), film, paths.movie, progress, bodies)
 
     def _tell(
         self, source: Source, paths: Paths, tally: Tally, look: Look, predictor: Predictor, problems: list[str]

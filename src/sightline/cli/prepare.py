@@ -135,15 +135,17 @@ class OtherKeypoints:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """The package's own sample clip: two people of the training motion capture before a virtual camera."""
+    """The package's own samples: a clip of two people of the training motion capture, and a rendered photo of three."""
 
     library: Annotated[Positional[Path], arg(metavar="LIBRARY")]
     """Motion capture as `sightline prepare mocap` writes it."""
     out: Out
-    """Folder for keypoints.json and camera.json."""
+    """Folder for keypoints.json and camera.json, and the photo's files."""
+    photo: bool = True
+    """Whether to render the photo too."""
 
     def run(self) -> int:
-        """Project the clips and write keypoints and camera."""
+        """Project the clips, render the photo, and write both with their cameras."""
         from sightline.data.mocap import read_library
         from sightline.data.sample import demo_camera, demo_keypoints
         from sightline.formats.camera import write_camera
@@ -158,7 +160,28 @@ class Sample:
         write_keypoints(keypoints, self.out / "keypoints.json")
         write_camera(demo_camera(), self.out / "camera.json")
         print(f"{len(keypoints.frames)} frames of 2 people → {self.out}")
+        if self.photo:
+            self._write_photo()
         return 0
+
+    def _write_photo(self) -> None:
+        """Render the photo; write it with its camera, the keypoints that can be seen, and the true poses."""
+        from PIL import Image
+
+        from sightline.formats.atomic import atomic_path
+        from sightline.formats.camera import write_camera
+        from sightline.formats.keypoints import write_keypoints
+        from sightline.formats.poses import write_poses
+        from sightline.synth.sample import sample_photo
+        from sightline.synth.typed import keypoints_of, poses_of
+
+        photo = sample_photo(self.library)
+        with atomic_path(self.out / "photo.jpg") as temporary:
+            Image.fromarray(photo.image).save(temporary, "JPEG", quality=90)
+        write_camera(photo.camera, self.out / "photo_camera.json")
+        write_keypoints(keypoints_of([photo]), self.out / "photo_keypoints.json")
+        write_poses(poses_of([photo]), self.out / "photo_truth.json")
+        print(f"a photo of {len(photo.people)} people, its camera, keypoints and truth → {self.out}")
 
 
 @dataclass(frozen=True, kw_only=True)

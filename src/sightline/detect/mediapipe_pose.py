@@ -22,9 +22,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from sightline.detect._native_log import without_native_log
 from sightline.detect.protocol import Detection, Picture
 from sightline.errors import UsageError
+from sightline.native_log import without_native_log
 from sightline.skeleton import Skeleton, conversion, get_skeleton
 
 INSTALL: Final = "pip install 'sightline[mediapipe]'"

@@ -7,13 +7,28 @@ from dataclasses import replace
 from pathlib import Path
 
 from sightline.detect.protocol import Picture
+from sightline.formats.poses import read_poses, write_poses
 from sightline.prediction.predicted import Predicted
 from sightline.sources import Source
 from sightline.structures import PoseFrame, Poses
 from sightline.viewer import write_movie, write_page, write_picture
+from sightline.viewer.mesh import Bodies, fitted_bodies
 
 MOST_FRAMES = 2000
 """A page of a longer film shows every second frame, every fourth and so on, so that it stays a page."""
+
+
+def with_bodies(path: Path) -> Bodies:
+    """Fit bodies to the poses of a file, write them into a folder beside it, and their names into the poses."""
+    poses = read_poses(path)
+    bodies = fitted_bodies(poses)
+    write_poses(bodies.written(poses, mesh_folder(path), path), path)
+    return bodies
+
+
+def mesh_folder(path: Path) -> Path:
+    """Return where the bodies of a poses file go."""
+    return path.with_name(f"{path.stem}-meshes")
 
 
 class Shown:
@@ -62,30 +77,43 @@ class Shown:
         return tuple(frames[index] for index in sorted(frames))
 
 
-def draw_shown(poses: Poses, shown: Shown, *, picture: Path | None, page: Path | None) -> None:
-    """Draw the best frame, and a page that opens at it; `poses` are those of `shown.frames`."""
+def draw_shown(
+    poses: Poses, shown: Shown, *, picture: Path | None, page: Path | None, bodies: Bodies | None = None
+) -> None:
+    """Draw the best frame, with `bodies` in place of limbs where there are any, and a page that opens at it.
+
+    `poses` are those of `shown.frames`.
+    """
     best = 0 if shown.best is None else [frame.index for frame in poses.frames].index(shown.best.index)
     if picture is not None and shown.best is not None:
-        write_picture(poses, picture, frame=poses.frames[best], background=shown.pixels)
+        write_picture(poses, picture, frame=poses.frames[best], background=shown.pixels, bodies=bodies)
     if page is not None:
         write_page(poses, page, background_png=shown.pixels, background_frame=best)
 
 
-def draw_photos(poses: Poses, source: Source, path_of: Callable[[PoseFrame], Path]) -> None:
+def draw_photos(
+    poses: Poses, source: Source, path_of: Callable[[PoseFrame], Path], bodies: Bodies | None = None
+) -> None:
     """Draw each photo on its own, over its own picture, read once more."""
     frames = {frame.index: frame for frame in poses.frames}
     for photo in source.frames():
         frame = frames.get(photo.index)
         if frame is not None:
             alone = replace(poses, frames=(frame,), camera=poses.camera_of(frame))
-            write_picture(alone, path_of(frame), frame=replace(frame, camera=None), background=photo.pixels)
+            own = replace(frame, camera=None)
+            write_picture(alone, path_of(frame), frame=own, background=photo.pixels, bodies=bodies)
 
 
 def draw_film(
-    poses: Poses, source: Source | None, path: Path, progress: Callable[[int, int], None] | None = None
+    poses: Poses,
+    source: Source | None,
+    path: Path,
+    progress: Callable[[int, int], None] | None = None,
+    bodies: Bodies | None = None,
 ) -> None:
     """Draw all frames as a film, over the pictures of the source, which is read once more; None: over none."""
-    write_movie(poses, path, backgrounds=None if source is None else _pictures(poses, source), progress=progress)
+    backgrounds = None if source is None else _pictures(poses, source)
+    write_movie(poses, path, backgrounds=backgrounds, bodies=bodies, progress=progress)
 
 
 def _pictures(poses: Poses, source: Source) -> Iterator[Picture | None]:

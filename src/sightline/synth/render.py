@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 
-from sightline.synth.drawing import Drawn, Triangles, draw, joined, shared, triangles, unit_rays, warp
+from sightline.synth.drawing import Drawn, Triangles, draw, joined, shared, shifted_rays, triangles, unit_rays, warp
 from sightline.synth.figure import Material
 from sightline.synth.rendered import PROP_MASK, Rendered
 from sightline.synth.scene import Scene
@@ -51,7 +51,7 @@ def render(scene: Scene, samples: int = 4) -> Rendered:
     table, ground, walls = _materials(scene)
     around = shaded_surroundings(scene, rays, table, ground, walls, light)
     sight, depth = _sight(scene, stages[0], rays, around[1])
-    picture = _picture(scene, stages, table, light, around, samples)
+    picture = _picture(scene, stages, table, light, around, rays, samples)
     return Rendered(
         image=developed(picture, scene.sensor, scene.seed),
         depth_m=depth,
@@ -150,6 +150,7 @@ def _picture(
     table: Float32[np.ndarray, "material 17"],
     light: Lighting,
     around: tuple[Float32[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]],
+    centre_rays: Float[np.ndarray, "height width 3"],
     samples: int,
 ) -> Float32[np.ndarray, "height width 3"]:
     """The mean light of several drawings over the surroundings."""
@@ -166,7 +167,7 @@ def _picture(
         if len(stages) > 1:
             row_shaded[:] = -1  # what moves is shaded anew: its texture is to blur as well
         moment, place = number * len(stages) // count, places[number % len(places)]
-        rays = unit_rays(scene.camera, place)
+        rays = shifted_rays(scene.camera, centre_rays, place)
         seen = draw(meshes[moment], rays, place)
         _add_shaded(
             scene,

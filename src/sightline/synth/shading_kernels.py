@@ -156,23 +156,34 @@ def albedo(row: int, materials: wp.array2d(dtype=float), point: wp.vec3, mark: f
 
 
 @wp.func
+def relief(point: wp.vec3, kind: int, seed: int) -> float:
+    """Height of folds, pores or strands, in their own unit."""
+    if kind == CLOTH or kind == LEATHER:
+        wide = noise_at(seed + 11, point)
+        return 1.0 - wp.abs(wide) + 0.35 * noise_at(seed + 12, wp.vec3(2.3 * point[0], 1.7 * point[1], 2.3 * point[2]))
+    return noise_at(seed + 11, point)
+
+
+@wp.func
 def tilted_normal(normal: wp.vec3, point: wp.vec3, bump: float, seed: int, kind: int, pixel_m: float) -> wp.vec3:
-    """The normal, tilted by folds (cloth) or pores: the slope of noise on the surface."""
-    rate = wp.vec3(22.0, 13.0, 22.0)
+    """The normal, tilted by folds of cloth, pores or strands: the slope of a relief on the surface."""
+    rate = wp.vec3(15.0, 8.0, 15.0)
     if kind == SKIN:
         rate = wp.vec3(120.0, 120.0, 120.0)
     elif kind == HAIR:
         rate = wp.vec3(110.0, 12.0, 110.0)
     strength = bump * (1.0 - smooth(0.15, 0.6, pixel_m * rate[0]))
+    if kind == CLOTH:
+        strength = 2.5 * strength
     if strength <= 0.0:
         return normal
     at = wp.cw_mul(rate, point)
-    here = noise_at(seed + 11, at)
-    step = 0.35
+    here = relief(at, kind, seed)
+    step = 0.2
     slope = wp.vec3(
-        noise_at(seed + 11, at + wp.vec3(step, 0.0, 0.0)) - here,
-        noise_at(seed + 11, at + wp.vec3(0.0, step, 0.0)) - here,
-        noise_at(seed + 11, at + wp.vec3(0.0, 0.0, step)) - here,
+        relief(at + wp.vec3(step, 0.0, 0.0), kind, seed) - here,
+        relief(at + wp.vec3(0.0, step, 0.0), kind, seed) - here,
+        relief(at + wp.vec3(0.0, 0.0, step), kind, seed) - here,
     )
     slope = slope - wp.dot(slope, normal) * normal
     return wp.normalize(normal - strength * slope / step)

@@ -15,6 +15,7 @@ from sightline.structures import PoseFrame, Poses, Scale
 from sightline.viewer.canvas import Canvas, shortened, text_width
 from sightline.viewer.frustum import horizontal_fov_rad
 from sightline.viewer.layout import Rect, arranged, fitted
+from sightline.viewer.mesh import Bodies
 from sightline.viewer.overlay import draw_overlay, reprojection_px
 from sightline.viewer.scene import ScenePainter
 from sightline.viewer.stage import Stage
@@ -43,10 +44,10 @@ _BODIES = {
 class FigureRenderer:
     """Draws the frames of one film at one size; what all frames share is made once."""
 
-    def __init__(self, poses: Poses, size: tuple[int, int] = (1600, 900)) -> None:
+    def __init__(self, poses: Poses, size: tuple[int, int] = (1600, 900), bodies: Bodies | None = None) -> None:
         if size[0] < SMALLEST[0] or size[1] < SMALLEST[1]:
             raise ValueError(f"size: expected at least {SMALLEST[0]} × {SMALLEST[1]} px, got {size[0]} × {size[1]}")
-        self.poses, self.size, self.stage = poses, size, Stage.of(poses)
+        self.poses, self.size, self.stage, self.bodies = poses, size, Stage.of(poses), bodies
         factor = float(np.sqrt(size[0] * size[1] / (1600.0 * 900.0)))
         self._type, self._unit = TYPE_SCALE.scaled(factor), 13.0 * factor
         width, height = poses.camera.image_size.tolist()
@@ -62,7 +63,7 @@ class FigureRenderer:
         width, height = self.stage.camera_of(frame).image_size.tolist()
         picture = fitted(self.layout.picture, width / height)
         notes = self._notes(frame)
-        overlay = draw_overlay(_extent(picture), self.stage, frame, background, self._type)
+        overlay = draw_overlay(_extent(picture), self.stage, frame, background, self._type, self.bodies)
         panels = [
             (overlay, picture, notes["picture"]),
             (self.scene.draw(frame), self.layout.scene, notes["scene"]),
@@ -171,13 +172,17 @@ def write_picture(
     frame: PoseFrame | None = None,
     background: UInt8[np.ndarray, "height width 3"] | None = None,
     size: tuple[int, int] = (1600, 900),
+    bodies: Bodies | None = None,
 ) -> None:
-    """Write one frame (the first, where none is given) as a PNG; nothing is left behind where that fails."""
+    """Write one frame (the first, where none is given) as a PNG; nothing is left behind where that fails.
+
+    `bodies` (`viewer.mesh.fitted_bodies`) are drawn over the picture in place of limbs.
+    """
     if frame is None:
         if not poses.frames:
             raise ValueError("poses: expected at least one frame to draw, got none")
         frame = poses.frames[0]
-    picture = render_frame(poses, frame, background=background, size=size)
+    picture = FigureRenderer(poses, size, bodies).render(frame, background)
     with atomic_path(path) as temporary:
         Image.fromarray(picture).save(temporary, format="PNG", optimize=False)
 

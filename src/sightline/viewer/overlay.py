@@ -10,10 +10,12 @@ from sightline.viewer.canvas import Canvas
 from sightline.viewer.frustum import projected
 from sightline.viewer.labels import Label, draw_labels, head_box, metres, reserved
 from sightline.viewer.limbs import draw_body, draw_wire
+from sightline.viewer.mesh import Bodies
 from sightline.viewer.stage import Stage
 from sightline.viewer.style import PALETTE, TypeScale
 
 _ASPECT_TOLERANCE = 0.02
+_FINER = 2  # pixels of a drawn body per pixel of the panel and axis
 
 
 def draw_overlay(
@@ -22,21 +24,26 @@ def draw_overlay(
     frame: PoseFrame,
     background: UInt8[np.ndarray, "height width 3"] | None,
     scale: TypeScale,
+    bodies: Bodies | None = None,
 ) -> Canvas:
     """One frame's picture plane, `size` pixels large, which must have the shape of the camera's picture.
 
     The keypoints are thick, the reprojected joints thin and white; where they part, the pose does not explain the
-    picture. People without keypoints show their reprojection only. Raises `ValueError` where the background's shape
-    is not the camera's.
+    picture. People without keypoints show their reprojection only. `bodies` are drawn in place of the limbs. Raises
+    `ValueError` where the background's shape is not the camera's.
     """
     camera = stage.camera_of(frame)
     picture = (float(camera.image_size[0]), float(camera.image_size[1]))
     canvas = Canvas(size, PALETTE.panel)
+    if background is not None:
+        check_background(background, picture)
+    if bodies is not None:
+        background_px = (_FINER * size[0], _FINER * size[1])
+        canvas.paste(bodies.drawn_over(background, camera, frame, background_px), (0, 0, *size))
+    elif background is not None:
+        canvas.paste(background, (0, 0, *size))
     if background is None:
         _axes(canvas, camera.center_px.tolist(), picture)
-    else:
-        check_background(background, picture)
-        canvas.paste(background, (0, 0, *size))
     zoom = np.array([size[0] / picture[0], size[1] / picture[1]])
     actors = stage.actors(frame)
     seen = [projected(camera, person.joints_cam_m) * zoom for person in frame.people]
@@ -45,7 +52,8 @@ def draw_overlay(
     # Far people come first, so that near ones cover them.
     for person, actor, points, wire in sorted(rows, key=lambda row: -(row[1].distance_m or 0.0)):
         width = _limb_width(person, points, wire, size)
-        draw_body(canvas, points, stage.skeleton, stage.sides, actor.colour, width)
+        if bodies is None:
+            draw_body(canvas, points, stage.skeleton, stage.sides, actor.colour, width)
         draw_wire(canvas, wire, stage.skeleton, (255, 255, 255), 0.25 * width)
     labels = []
     for _, actor, points, wire in rows:

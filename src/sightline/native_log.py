@@ -14,6 +14,7 @@ from typing import Final
 _LOG_LINE: Final = re.compile(
     rb"[IW]\d{4} [\d:. ]+ +\d+ [\w.]+:\d+\] "  # Abseil's and glog's notes and warnings; their errors are let through
     rb"|INFO: Created TensorFlow Lite "
+    rb"|Warp CUDA warning: Could not find or load the NVIDIA CUDA driver"
     rb"|WARNING: All log messages before absl::InitializeLog\(\) is called are written to STDERR"
 )
 _LOCK: Final = threading.RLock()

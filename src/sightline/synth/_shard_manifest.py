@@ -1,0 +1,194 @@
+"""What a rendered set is made of: the file set.json beside its shards (docs/schemas/rendered_set.schema.json)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from sightline.errors import InputError
+from sightline.formats import strict
+from sightline.synth._shard_pixels import ImageFormat
+from sightline.synth.shards import Encoding
+
+SET_FORMAT: Final = "sightline/rendered-set"
+SET_VERSION: Final = 1
+MANIFEST: Final = "set.json"
+
+HIDDEN_BY: Final = {"behind_self": 1, "behind_person": 2, "behind_prop": 4, "outside": 8}
+"""Bits of `hidden_by`, as `synth.rendered` has them."""
+
+_WRITING_LIBRARIES: Final = ("numpy", "pillow")
+_DRAWING_LIBRARIES: Final = ("anny", "torch", "warp-lang")
+_NO_PART_OF_A_PICTURE: Final = {"dataset.py", "reading.py", "sheet.py", "stream.py"}
+_KEYS: Final = ("count", "shard_size", "seed", "config", "encoding", "landmarks", "hidden_by", "made_with", "credits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credit:
+    """Something of others that is in the pictures: a body model, motion, backgrounds."""
+
+    what: str
+    licence: str
+    source: str = ""
+    notice: str = ""
+    """Text that has to go along wherever the pictures go."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What determines every byte of a set, and whom it owes what."""
+
+    count: int
+    shard_size: int
+    seed: int
+    config: Mapping[str, Any]
+    """How the pictures are drawn, as JSON."""
+    encoding: Encoding
+    landmarks: tuple[str, ...]
+    made_with: Mapping[str, str]
+    """Versions of what drew them."""
+    credits: tuple[Credit, ...] = ()
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-self.count // self.shard_size)
+
+    def indices(self, shard: int) -> range:
+        """Numbers of the pictures in a shard."""
+        return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.count))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object of set.json."""
+        return {
+            "format": SET_FORMAT,
+            "version": SET_VERSION,
+            "count": self.count,
+            "shard_size": self.shard_size,
+            "seed": self.seed,
+            "config": dict(self.config),
+            "encoding": asdict(self.encoding),
+            "landmarks": list(self.landmarks),
+            "hidden_by": HIDDEN_BY,
+            "made_with": dict(self.made_with),
+            "credits": [asdict(credit) for credit in self.credits],
+        }
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Return where a shard of a set lies."""
+    return folder / f"shard-{number:05d}.npz"
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write set.json, all or nothing."""
+    strict.write_json(manifest.to_json(), folder / MANIFEST, indent=1)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read set.json strictly; `InputError` for whatever is wrong."""
+    path = folder / MANIFEST
+    if not folder.is_dir() or not path.exists():
+        raise InputError(f"{folder}: expected a rendered set, a folder with {MANIFEST} that `sightline render` makes")
+    where = str(path)
+    content = strict.load_json(path)
+    strict.check_keys(content, ("format", "version", *_KEYS), (), where)
+    strict.get_choice(content, "format", (SET_FORMAT,), where)
+    if strict.get_integer(content, "version", where) != SET_VERSION:
+        raise InputError(f"{where}: expected version {SET_VERSION} of {SET_FORMAT}, got {content['version']}")
+    made_with = strict.get_object(content, "made_with", where)
+    return Manifest(
+        count=strict.get_integer(content, "count", where, low=1),
+        shard_size=strict.get_integer(content, "shard_size", where, low=1),
+        seed=strict.get_integer(content, "seed", where, low=0),
+        config=strict.get_object(content, "config", where),
+        encoding=_encoding(strict.get_object(content, "encoding", where), strict.place(where, "encoding")),
+        landmarks=tuple(_texts(strict.get_list(content, "landmarks", where), strict.place(where, "landmarks"))),
+        made_with=dict(zip(made_with, _texts(list(made_with.values()), where), strict=True)),
+        credits=tuple(
+            _credit(each, strict.place(where, "credits", number))
+            for number, each in enumerate(strict.get_list(content, "credits", where))
+        ),
+    )
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str = "") -> list[str]:
+    """Say where two JSON objects differ, each as `seed is 1 there and 2 here`."""
+    found: list[str] = []
+    for key in dict.fromkeys((*theirs, *ours)):
+        here, there = ours.get(key), theirs.get(key)
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            found += differences(here, there, f"{name}{key}.")
+        elif here != there:
+            found.append(f"{name}{key} is {_short(there)} there and {_short(here)} here")
+    return found
+
+
+def writing_versions() -> dict[str, str]:
+    """Return the versions of what encodes pictures."""
+    from sightline import __version__
+
+    return {"sightline": __version__, **_versions(_WRITING_LIBRARIES)}
+
+
+@lru_cache(maxsize=1)
+def renderer_versions() -> dict[str, str]:
+    """Return the versions of what decides how Sightline's own renderings look: its code and what it stands on."""
+    return {"renderer": _renderer_code(), **_versions(_DRAWING_LIBRARIES)}
+
+
+def _versions(libraries: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in libraries:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+def _renderer_code() -> str:
+    """A sum over the code that bodies and pictures are made with."""
+    package = Path(__file__).resolve().parents[1]
+    files = sorted(path for room in ("body", "synth") for path in (package / room).rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in files:
+        if path.name not in _NO_PART_OF_A_PICTURE:
+            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def _encoding(content: Mapping[str, Any], where: str) -> Encoding:
+    strict.check_keys(content, ("image", "jpeg_quality", "depth", "mask", "body"), (), where)
+    for key in ("depth", "mask", "body"):
+        if not isinstance(content[key], bool):
+            raise InputError(f"{strict.place(where, key)}: expected true or false, got {strict.kind(content[key])}")
+    image = strict.get_choice(content, "image", get_args(ImageFormat), where)
+    strict.get_integer(content, "jpeg_quality", where, low=1)
+    try:
+        return Encoding(**{**content, "image": image})
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _credit(content: Any, where: str) -> Credit:
+    content = strict.as_object(content, where)
+    keys = ("what", "licence", "source", "notice")
+    strict.check_keys(content, keys, (), where)
+    return Credit(**dict(zip(keys, _texts([content[key] for key in keys], where), strict=True)))
+
+
+def _texts(values: Sequence[Any], where: str) -> list[str]:
+    if wrong := [value for value in values if not isinstance(value, str)]:
+        raise InputError(f"{where}: expected texts, got {strict.kind(wrong[0])}")
+    return list(values)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
