@@ -24,9 +24,57 @@ def smooth(low: float, high: float, value: float) -> float:
 
 
 @wp.func
+def corner(seed: wp.uint32, x: int, y: int, z: int) -> float:
+    """A number from −1 to 1 that belongs to a corner of the lattice; a multiplicative hash of its coordinates."""
+    h = seed + wp.uint32(x) * wp.uint32(0x6DA6B343) + wp.uint32(y) * wp.uint32(0x58163841)
+    h = h + wp.uint32(z) * wp.uint32(0x4B1AB31F)
+    h = (h ^ (h >> wp.uint32(15))) * wp.uint32(0x2C1B3C6D)
+    h = (h ^ (h >> wp.uint32(12))) * wp.uint32(0x297A2D39)
+    h = h ^ (h >> wp.uint32(15))
+    return float(h >> wp.uint32(8)) * (2.0 / 16777216.0) - 1.0
+
+
+@wp.func
+def between(low: float, high: float, share: float) -> float:
+    """A mean of two numbers."""
+    return low + (high - low) * share
+
+
+@wp.func
+def square(seed: wp.uint32, x: int, y: int, z: int, u: float, v: float) -> float:
+    """Corners around a point of the lattice's plane z, weighted."""
+    near = between(corner(seed, x, y, z), corner(seed, x + 1, y, z), u)
+    far = between(corner(seed, x, y + 1, z), corner(seed, x + 1, y + 1, z), u)
+    return between(near, far, v)
+
+
+@wp.func
+def eased(t: float) -> float:
+    """A share that starts and ends without slope or curvature (Perlin 2002)."""
+    return t * t * t * (t * (6.0 * t - 15.0) + 10.0)
+
+
+@wp.func
 def noise_at(seed: int, point: wp.vec3) -> float:
-    """Gradient noise of about ±0.7 with cells of size 1."""
-    return wp.noise(wp.rand_init(seed), point)
+    """Value noise within ±0.8, with cells of size 1."""
+    x = wp.floor(point[0])
+    y = wp.floor(point[1])
+    z = wp.floor(point[2])
+    u = eased(point[0] - x)
+    v = eased(point[1] - y)
+    key = wp.uint32(seed) * wp.uint32(0x1E3779B1)
+    below = square(key, int(x), int(y), int(z), u, v)
+    above = square(key, int(x), int(y), int(z) + 1, u, v)
+    return 0.8 * between(below, above, eased(point[2] - z))
+
+
+@wp.func
+def flat_noise_at(seed: int, point: wp.vec2) -> float:
+    """The same on a plane."""
+    x = wp.floor(point[0])
+    y = wp.floor(point[1])
+    key = wp.uint32(seed) * wp.uint32(0x1E3779B1)
+    return 0.8 * square(key, int(x), int(y), 0, eased(point[0] - x), eased(point[1] - y))
 
 
 @wp.func
@@ -43,7 +91,7 @@ def cloudy_flat(seed: int, point: wp.vec2, blur: float) -> float:
     rate = float(1.0)
     for octave in range(3):
         if rate * blur < 0.7:
-            result += weight * wp.noise(wp.rand_init(seed + octave), rate * point)
+            result += weight * flat_noise_at(seed + octave, rate * point)
         weight = weight * 0.8
         rate = rate * 4.1
     return result

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 
-from sightline.synth.drawing import Drawn, Triangles, draw, joined, shared, shifted_rays, triangles, unit_rays, warp
+from sightline.synth.drawing import Drawn, Triangles, draw, joined, shared, triangles, unit_rays, warp
 from sightline.synth.figure import Material
 from sightline.synth.rendered import PROP_MASK, Rendered
 from sightline.synth.scene import Scene
@@ -24,10 +24,10 @@ from sightline.synth.truth import Sight, truth_of
 
 _PLACES: Final[dict[int, tuple[tuple[float, float], ...]]] = {
     1: ((0.0, 0.0),),
-    2: ((-0.25, -0.25), (0.25, 0.25)),
-    4: ((-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375)),
+    2: ((0.0, 0.0), (0.5, 0.5)),
+    4: ((0.0, 0.0), (0.0, -0.4), (-0.35, 0.2), (0.35, 0.2)),
 }
-"""Where in a pixel its rays go through, off its centre, by how many there are."""
+"""Where in a pixel its rays go through, off its centre, by how many there are; labels already ask the centre."""
 
 
 def render(scene: Scene, samples: int = 4) -> Rendered:
@@ -50,8 +50,8 @@ def render(scene: Scene, samples: int = 4) -> Rendered:
     light = lighting(scene.light, stages[0].points_world, stages[0].cut, stages[0].faces)
     table, ground, walls = _materials(scene)
     around = shaded_surroundings(scene, rays, table, ground, walls, light)
-    sight, depth = _sight(scene, stages[0], rays, around[1])
-    picture = _picture(scene, stages, table, light, around, rays, samples)
+    sight, centre, depth = _sight(scene, stages[0], rays, around[1])
+    picture = _picture(scene, stages, table, light, around, (rays, centre), samples)
     return Rendered(
         image=developed(picture, scene.sensor, scene.seed),
         depth_m=depth,
@@ -127,8 +127,8 @@ def _materials(scene: Scene) -> tuple[Float32[np.ndarray, "material 17"], int, t
 
 def _sight(
     scene: Scene, stage: _Stage, rays: Float[np.ndarray, "height width 3"], around: Float[np.ndarray, "height width"]
-) -> tuple[Sight, Float32[np.ndarray, "height width"]]:
-    """Draw everybody alone through the pixels' centres; say what is seen, and its depth (z, m)."""
+) -> tuple[Sight, Drawn, Float32[np.ndarray, "height width"]]:
+    """Draw everybody alone through the pixels' centres; say what is seen, by which face, and its depth (z, m)."""
     alone = tuple(draw(part, rays) for part in stage.parts)
     nearest, mask = around.copy(), np.zeros(around.shape, dtype=np.uint8)
     props_along = around.copy()
@@ -141,7 +141,19 @@ def _sight(
             props_along = np.minimum(props_along, drawn.along)
     with np.errstate(invalid="ignore"):
         depth = np.where(np.isfinite(nearest), nearest * rays[..., 2], np.inf).astype(np.float32)
-    return Sight(alone[: len(scene.actors)], props_along, mask), depth
+    return Sight(alone[: len(scene.actors)], props_along, mask), _nearest(alone, stage.first_rows, rays.shape), depth
+
+
+def _nearest(alone: tuple[Drawn, ...], first_rows: tuple[int, ...], shape: tuple[int, ...]) -> Drawn:
+    """Put drawings of single meshes together, faces counted over all."""
+    if len(alone) == 1:
+        return alone[0]
+    result = Drawn(np.full(shape[:2], np.inf), np.full(shape[:2], -1, np.int32), np.zeros(shape, np.float32))
+    for drawn, first in zip(alone, first_rows, strict=True):
+        closer = drawn.along < result.along
+        result.along[closer], result.shares[closer] = drawn.along[closer], drawn.shares[closer]
+        result.face[closer] = drawn.face[closer] + first
+    return result
 
 
 def _picture(
@@ -150,10 +162,10 @@ def _picture(
     table: Float32[np.ndarray, "material 17"],
     light: Lighting,
     around: tuple[Float32[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]],
-    centre_rays: Float[np.ndarray, "height width 3"],
+    centre: tuple[Float[np.ndarray, "height width 3"], Drawn],
     samples: int,
 ) -> Float32[np.ndarray, "height width 3"]:
-    """The mean light of several drawings over the surroundings."""
+    """The mean light of several drawings over the surroundings, the first being that of the centres."""
     total = around[0].copy()
     if not stages[0].parts:
         return total
@@ -167,8 +179,10 @@ def _picture(
         if len(stages) > 1:
             row_shaded[:] = -1  # what moves is shaded anew: its texture is to blur as well
         moment, place = number * len(stages) // count, places[number % len(places)]
-        rays = shifted_rays(scene.camera, centre_rays, place)
-        seen = draw(meshes[moment], rays, place)
+        rays, seen = centre
+        if number > 0:
+            rays = unit_rays(scene.camera, place)
+            seen = draw(meshes[moment], rays, place)
         _add_shaded(
             scene,
             stages[moment],

@@ -15,7 +15,8 @@ CLOTH = wp.constant(3)
 LEATHER = wp.constant(4)
 FLAT = wp.constant(5)
 
-TAPS = wp.constant(12)
+LAMP_TAPS = wp.constant(12)
+ZENITH_TAPS = wp.constant(7)
 
 
 @wp.struct
@@ -37,7 +38,7 @@ class Lamp:
 @wp.func
 def unshaded(
     nearest: wp.array2d(dtype=float), map_from_world: wp.mat44, texel_m: float, point: wp.vec3, softness: float,
-    bias_m: float,
+    bias_m: float, taps: int,
 ) -> float:  # fmt: skip
     """The share of a lamp of half-angle `softness` that is seen from a point; `nearest` holds heights towards it.
 
@@ -53,8 +54,8 @@ def unshaded(
     search = wp.clamp(softness * 0.5 / texel_m, 1.0, 0.12 * float(size))
     blockers = float(0.0)
     gap = float(0.0)
-    for tap in range(TAPS):
-        radius = search * wp.sqrt((float(tap) + 0.5) / float(TAPS))
+    for tap in range(taps):
+        radius = search * wp.sqrt((float(tap) + 0.5) / float(taps))
         turn = 2.39996 * float(tap)
         x = wp.clamp(int(u + radius * wp.cos(turn)), 0, size - 1)
         y = wp.clamp(int(v + radius * wp.sin(turn)), 0, size - 1)
@@ -66,13 +67,13 @@ def unshaded(
         return 1.0
     radius_px = wp.clamp(softness * gap / blockers / texel_m, 0.8, 0.12 * float(size))
     free = float(0.0)
-    for tap in range(TAPS):
-        radius = radius_px * wp.sqrt((float(tap) + 0.5) / float(TAPS))
+    for tap in range(taps):
+        radius = radius_px * wp.sqrt((float(tap) + 0.5) / float(taps))
         turn = 2.39996 * float(tap) + 1.0
         x = wp.clamp(int(u + radius * wp.cos(turn)), 0, size - 1)
         y = wp.clamp(int(v + radius * wp.sin(turn)), 0, size - 1)
         free += 1.0 - smooth(0.5 * bias_m, 1.5 * bias_m, nearest[y, x] - at[2])
-    return free / float(TAPS)
+    return free / float(taps)
 
 
 @wp.kernel(enable_backward=False)
@@ -131,7 +132,8 @@ def albedo(row: int, materials: wp.array2d(dtype=float), point: wp.vec3, mark: f
         flush = smooth(0.0, 0.6, cloudy(seed, 9.0 * point)) * 0.35
         colour = first + (third - first) * flush
         colour = colour + (second - colour) * mark
-        colour = colour * (1.0 + 0.06 * cloudy(seed + 5, 60.0 * point))
+        if pixel_m < 0.02:
+            colour = colour * (1.0 + 0.06 * noise_at(seed + 5, 60.0 * point))
     elif kind == EYE:
         white = wp.vec3(0.72, 0.69, 0.66)
         iris = smooth(0.35, 0.55, mark)
@@ -149,19 +151,21 @@ def albedo(row: int, materials: wp.array2d(dtype=float), point: wp.vec3, mark: f
         if kind == FLAT:
             colour = colour * (1.0 + 0.2 * cloudy_flat(seed + 3, 1.7 * wp.vec2(point[0], point[1]), 1.7 * pixel_m))
         else:
-            colour = colour * (1.0 + 0.10 * cloudy(seed + 3, point / wp.max(scale, 0.02)))
+            colour = colour * (1.0 + 0.08 * noise_at(seed + 3, 1.3 * point / wp.max(scale, 0.02)))
         if pixel_m < 0.004:
             colour = colour * (1.0 + 0.10 * noise_at(seed + 4, 500.0 * point) * (1.0 - smooth(0.001, 0.004, pixel_m)))
     return wp.vec3(wp.max(colour[0], 0.0), wp.max(colour[1], 0.0), wp.max(colour[2], 0.0))
 
 
 @wp.func
-def relief(point: wp.vec3, kind: int, seed: int) -> float:
-    """Height of folds, pores or strands, in their own unit."""
+def relief(point: wp.vec3, kind: int, seed: int, detailed: bool) -> float:
+    """Height of folds, pores or strands, in their own unit; creases of cloth are fine detail."""
+    height = noise_at(seed + 11, point)
     if kind == CLOTH or kind == LEATHER:
-        wide = noise_at(seed + 11, point)
-        return 1.0 - wp.abs(wide) + 0.35 * noise_at(seed + 12, wp.vec3(2.3 * point[0], 1.7 * point[1], 2.3 * point[2]))
-    return noise_at(seed + 11, point)
+        height = 1.0 - wp.abs(height)
+        if detailed:
+            height += 0.35 * noise_at(seed + 12, wp.vec3(2.3 * point[0], 1.7 * point[1], 2.3 * point[2]))
+    return height
 
 
 @wp.func
@@ -178,12 +182,13 @@ def tilted_normal(normal: wp.vec3, point: wp.vec3, bump: float, seed: int, kind:
     if strength <= 0.0:
         return normal
     at = wp.cw_mul(rate, point)
-    here = relief(at, kind, seed)
+    detailed = pixel_m < 0.006
+    here = relief(at, kind, seed, detailed)
     step = 0.2
     slope = wp.vec3(
-        relief(at + wp.vec3(step, 0.0, 0.0), kind, seed) - here,
-        relief(at + wp.vec3(0.0, step, 0.0), kind, seed) - here,
-        relief(at + wp.vec3(0.0, 0.0, step), kind, seed) - here,
+        relief(at + wp.vec3(step, 0.0, 0.0), kind, seed, detailed) - here,
+        relief(at + wp.vec3(0.0, step, 0.0), kind, seed, detailed) - here,
+        relief(at + wp.vec3(0.0, 0.0, step), kind, seed, detailed) - here,
     )
     slope = slope - wp.dot(slope, normal) * normal
     return wp.normalize(normal - strength * slope / step)
@@ -199,9 +204,11 @@ def lit(
     open_sky = float(1.0)
     if lamp.shadows == 1:
         offset = point + 0.01 * normal
-        shade = unshaded(lamp_map, lamp.lamp_from_world, lamp.texel_m, offset, lamp.softness, 3.0 * lamp.texel_m)
+        shade = unshaded(
+            lamp_map, lamp.lamp_from_world, lamp.texel_m, offset, lamp.softness, 3.0 * lamp.texel_m, LAMP_TAPS
+        )
         open_sky = unshaded(
-            zenith_map, lamp.zenith_from_world, lamp.zenith_texel_m, offset, 0.7, 3.0 * lamp.zenith_texel_m
+            zenith_map, lamp.zenith_from_world, lamp.zenith_texel_m, offset, 0.7, 3.0 * lamp.zenith_texel_m, ZENITH_TAPS
         )
     facing = wp.dot(normal, lamp.towards)
     diffuse = wp.vec3(1.0, 1.0, 1.0) * wp.max(facing, 0.0)
@@ -331,9 +338,17 @@ def shade_surroundings(
         point = around.camera_position + floor_far * ray
         up = wp.vec3(0.0, 0.0, 1.0)
         if around.ground_kind == 1:
-            shade = unshaded(lamp_map, lamp.lamp_from_world, lamp.texel_m, point, lamp.softness, 3.0 * lamp.texel_m)
+            shade = unshaded(
+                lamp_map, lamp.lamp_from_world, lamp.texel_m, point, lamp.softness, 3.0 * lamp.texel_m, LAMP_TAPS
+            )
             sky = unshaded(
-                zenith_map, lamp.zenith_from_world, lamp.zenith_texel_m, point, 0.7, 3.0 * lamp.zenith_texel_m
+                zenith_map,
+                lamp.zenith_from_world,
+                lamp.zenith_texel_m,
+                point,
+                0.7,
+                3.0 * lamp.zenith_texel_m,
+                ZENITH_TAPS,
             )
             if lamp.shadows == 0:
                 shade = 1.0

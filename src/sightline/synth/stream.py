@@ -21,6 +21,8 @@ class Scenes:
     config: SceneConfig
     poses: PoseSource
     seed: int
+    samples: int = 2
+    """Rays per pixel that the pictures are the mean of (`render`)."""
 
     def __call__(self, index: int) -> Rendered:
         """Draw the scene of this number and render it."""
@@ -29,7 +31,7 @@ class Scenes:
         from sightline.synth.render import render
 
         warp()  # before the body model starts it with a banner
-        return render(draw_scene(self.config, self.poses, self.seed, index))
+        return render(draw_scene(self.config, self.poses, self.seed, index), self.samples)
 
 
 @dataclass(frozen=True, kw_only=True)
