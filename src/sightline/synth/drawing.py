@@ -23,7 +23,7 @@ _CURVATURE_PX = 1.0
 """How far an edge between corners may bend outwards under a lens with distortion."""
 _FAR_PX = 1e6
 _STEP_PX, _REACH, _SMOOTH = 4, 16, 40
-"""Every which ray of a distorting lens is solved for, how far beyond the borders, and at how many such steps per focal."""
+"""Of lenses with distortion: every which ray is solved for, how far beyond borders, and how many steps a focal has."""
 
 
 @dataclass(frozen=True, eq=False)
