@@ -1,7 +1,7 @@
 """Write the measured tables of pages under docs between their markers, from the committed runs in benchmarks/results.
 
-`python benchmarks/docs_tables.py` rewrites docs/perspective.md, docs/prior.md, docs/rig.md, docs/training.md and
-docs/uncertainty.md; with `--check` it only says whether that would change them.
+`python benchmarks/docs_tables.py` rewrites docs/perspective.md, docs/prior.md, docs/rendering.md, docs/rig.md,
+docs/training.md and docs/uncertainty.md; with `--check` it only says whether that would change them.
 """
 
 from __future__ import annotations
@@ -384,6 +384,66 @@ def deeplift_speed() -> str:
     return f"{table(titles, rows)}\n\n{origin(found['meta'])} {'; '.join(found['meta']['notes'])}."
 
 
+def render_speed() -> str:
+    """Pictures per second, where the time goes, the twins, and memory."""
+    found = report("render")
+    rows = found["rows"]
+    crowds = sorted({row["people"] for row in rows if row["what"].endswith(("person", "people"))})
+    speed = []
+    for side in sorted({row["side_px"] for row in rows if row["what"].endswith(("person", "people"))}):
+        cells = [row for row in rows if row["side_px"] == side and row["what"].endswith(("person", "people"))]
+        speed.append([f"{side} × {side}", *(f"{row['pictures_per_second']:.1f}" for row in cells)])
+    titles = ["px", *("1 person" if count == 1 else f"{count} people" for count in crowds)]
+    parts = [row for row in rows if row["what"].startswith("part: ")]
+    shares = ", ".join(f"{row['what'].removeprefix('part: ')} {100 * row['share']:.0f} %" for row in parts)
+    ways = [row for row in rows if row["what"].startswith("visibility, ")]
+    twins = ", ".join(
+        f"{row['what'].removeprefix('visibility, ')} {row['ms']:.1f} ms ({100 * row['same']:.2f} % of the pixels alike)"
+        for row in ways
+    )
+    claims = " ".join(
+        f"{claim['text'][0].upper()}{claim['text'][1:]}: {'holds' if claim['holds'] else '**does not hold**'} "
+        f"({claim['value']:.3g})."
+        for claim in found["claims"]
+    )
+    return (
+        f"Pictures per second on one core:\n\n{table(titles, speed)}\n\n{claims}\n\n"
+        f"Of the time of one person at 256 × 256: {shares}. What each pixel's centre sees: {twins}.\n\n"
+        f"{origin(found['meta'])} {'; '.join(found['meta']['notes'])}."
+    )
+
+
+def render_domain() -> str:
+    """What a detector makes of rendered people, knob by knob, and where it means other points than we do."""
+    found = report("render-domain")
+    kinds = [row for row in found["rows"] if "found" in row]
+    rows = [
+        [
+            row["what"], str(row["pictures"]), f"{100 * row['found']:.0f} %", f"{100 * row['error']:.1f} %",
+            f"{100 * row['median_error']:.1f} %",
+        ]
+        for row in kinds
+    ]  # fmt: skip
+    titles = ["pictures", "how many", "found", "mean error", "median"]
+    joints = [row for row in found["rows"] if row["what"].startswith("joint ")]
+    offsets = [
+        [row["what"].removeprefix("joint "), f"{row['median_mm']:.0f}", f"{row['median_less_offset_mm']:.0f}",
+         ", ".join(f"{number:.0f}" for number in row["offset_mm"])]
+        for row in joints
+    ]  # fmt: skip
+    claims = " ".join(
+        f"{claim['text'][0].upper()}{claim['text'][1:]}: {'holds' if claim['holds'] else '**does not hold**'} "
+        f"({100 * claim['value']:.1f} %)."
+        for claim in found["claims"]
+    )
+    names = ["joint", "median, mm", "less its offset, mm", "offset: left, up, forwards at rest, mm"]
+    return (
+        f"{table(titles, rows)}\n\n{claims}\n\nA part of the error is that MediaPipe means other points than the "
+        f"labels do:\n\n{table(names, offsets)}\n\n"
+        f"{origin(found['meta'])} {'; '.join(found['meta']['notes'])}."
+    )
+
+
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/perspective.md": {"perspective lifting": perspective_lifting, "perspective speed": perspective_speed},
     "docs/prior.md": {
@@ -392,6 +452,7 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "deeplift": deeplift,
         "deeplift speed": deeplift_speed,
     },
+    "docs/rendering.md": {"render": render_speed, "render domain": render_domain},
     "docs/rig.md": {"rig truth": rig_truth, "rig results": rig_results},
     "docs/training.md": {"widening": widening},
     "docs/uncertainty.md": {"reliability": reliability},

@@ -23,12 +23,15 @@ from sightline.synth.draw import draw_scene
 from sightline.synth.poses import LibraryPoses, PoseSource, ProceduralPoses
 from sightline.synth.render import render
 from sightline.synth.scene import Scene
+from sightline.synth.stream import Scenes
 
 SIDES, PEOPLE = (128, 256, 512, 1024), (1, 2, 5)
 BLOCKS, QUICK_BLOCKS = 6, 1
 RENDERS, QUICK_RENDERS = 2000, 24
 TWIN_SCENES, TWIN_REPEATS = 4, 5
 SEED: Final = 40
+SAMPLES: Final = Scenes.samples
+"""Rays per pixel, as sets and training have them."""
 POOL, WARMING = 4, 40
 """Painted backdrops of each kind instead of many, and scenes drawn before anything is measured, so that what a long
 run pays once at its beginning is paid by then."""
@@ -89,8 +92,8 @@ def bench_render(
     blocks = QUICK_BLOCKS if quick else BLOCKS
     note = (
         f"recipe street with so many people in every picture, {source}; seconds of this process alone (one thread), "
-        f"from a picture's number to picture, depth, mask and labels; medians of {blocks} blocks of "
-        f"{street().figure_reuse} pictures, which share their dressed people; parts by cProfile, as shares of the "
+        f"from a picture's number to picture ({SAMPLES} rays a pixel), depth, mask and labels; medians of {blocks} "
+        f"blocks of {street().figure_reuse} pictures, which share their dressed people; parts by cProfile, as shares of the "
         "whole; twins answer one question of many, which face each pixel's centre sees, and same is the share of "
         "pixels in which their depth is ours within a millimetre"
     )
@@ -148,7 +151,7 @@ def _block(config: SceneConfig, poses: PoseSource, number: int) -> float:
     """Seconds of this process for the pictures that share their people."""
     began = time.process_time()
     for index in range(config.figure_reuse):
-        render(draw_scene(config, poses, SEED, config.figure_reuse * number + index))
+        render(draw_scene(config, poses, SEED, config.figure_reuse * number + index), SAMPLES)
     return time.process_time() - began
 
 

@@ -15,8 +15,11 @@ CLOTH = wp.constant(3)
 LEATHER = wp.constant(4)
 FLAT = wp.constant(5)
 
-LAMP_TAPS = wp.constant(12)
-ZENITH_TAPS = wp.constant(7)
+LAMP_TAPS = wp.constant(10)
+ZENITH_TAPS = wp.constant(6)
+GOLDEN_COS = wp.constant(-0.7373688)
+GOLDEN_SIN = wp.constant(0.6754903)
+"""Of the golden angle, by which one tap's direction follows the last (Vogel 1979)."""
 
 
 @wp.struct
@@ -54,11 +57,15 @@ def unshaded(
     search = wp.clamp(softness * 0.5 / texel_m, 1.0, 0.12 * float(size))
     blockers = float(0.0)
     gap = float(0.0)
+    across = float(1.0)
+    along = float(0.0)
     for tap in range(taps):
         radius = search * wp.sqrt((float(tap) + 0.5) / float(taps))
-        turn = 2.39996 * float(tap)
-        x = wp.clamp(int(u + radius * wp.cos(turn)), 0, size - 1)
-        y = wp.clamp(int(v + radius * wp.sin(turn)), 0, size - 1)
+        x = wp.clamp(int(u + radius * across), 0, size - 1)
+        y = wp.clamp(int(v + radius * along), 0, size - 1)
+        turned = GOLDEN_COS * across - GOLDEN_SIN * along
+        along = GOLDEN_SIN * across + GOLDEN_COS * along
+        across = turned
         over = nearest[y, x] - at[2]
         if over > bias_m:
             blockers += 1.0
@@ -69,9 +76,11 @@ def unshaded(
     free = float(0.0)
     for tap in range(taps):
         radius = radius_px * wp.sqrt((float(tap) + 0.5) / float(taps))
-        turn = 2.39996 * float(tap) + 1.0
-        x = wp.clamp(int(u + radius * wp.cos(turn)), 0, size - 1)
-        y = wp.clamp(int(v + radius * wp.sin(turn)), 0, size - 1)
+        x = wp.clamp(int(u + radius * across), 0, size - 1)
+        y = wp.clamp(int(v + radius * along), 0, size - 1)
+        turned = GOLDEN_COS * across - GOLDEN_SIN * along
+        along = GOLDEN_SIN * across + GOLDEN_COS * along
+        across = turned
         free += 1.0 - smooth(0.5 * bias_m, 1.5 * bias_m, nearest[y, x] - at[2])
     return free / float(taps)
 
