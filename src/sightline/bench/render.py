@@ -93,9 +93,9 @@ def bench_render(
     note = (
         f"recipe street with so many people in every picture, {source}; seconds of this process alone (one thread), "
         f"from a picture's number to picture ({SAMPLES} rays a pixel), depth, mask and labels; medians of {blocks} "
-        f"blocks of {street().figure_reuse} pictures, which share their dressed people; parts by cProfile, as shares of "
-        "the whole; twins answer one question of many, which face each pixel's centre sees, and same is the share of "
-        "pixels in which their depth is ours within a millimetre"
+        f"blocks of {street().figure_reuse} pictures, which share their dressed people; parts by cProfile, as shares "
+        "of the whole; twins answer one question of many, which face each pixel's centre sees, and same is the share "
+        "of pixels in which their depth is ours within a millimetre"
     )
     return Measured(
         rows=[*rows, memory],
