@@ -15,6 +15,7 @@ from sightline.methods.deeplift.fit import doubled
 from sightline.methods.deeplift.mixture import FitConfig, fit_mixture
 
 
+@pytest.mark.slow
 def test_a_fit_is_measured_in_a_process_of_its_own() -> None:
     row = bench._fit_apart(1_000, bench.QUICK_CONFIG)  # pyright: ignore[reportPrivateUsage]
     assert row["poses"] == 1_000

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sightline.bench.deeplift_speed import ALIKE, LACKING, WEIGHTED, bench_deeplift_speed
 
 
+@pytest.mark.slow
 def test_every_way_is_measured_beside_its_twin() -> None:
     measured = bench_deeplift_speed(quick=True)
     rows = {row["what"]: row for row in measured.rows}

@@ -144,6 +144,7 @@ def _correlation(covariance: np.ndarray) -> np.ndarray:
     return covariance / np.outer(scale, scale)
 
 
+@pytest.mark.slow
 def test_standard_deviations_are_what_noise_does() -> None:
     """Corners with noise of 0.2 px, 60 times: the spread of the results is the spread foretold, and so is the noise."""
     bundle, views = exact(CAMERAS["normal"], count=6)

@@ -606,6 +606,7 @@ def test_shipped_priors_are_those_of_their_passports(name: str) -> None:
     assert 0.55 < float(inside) < 0.9
 
 
+@pytest.mark.slow
 def test_fit_prior_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "priors"
     call = ["fit", "prior", "-o", str(out), "--recipe", "deeplift-smoke", "--name", "tiny", "--basis", "5", "--json"]

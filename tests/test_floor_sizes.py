@@ -81,6 +81,7 @@ def test_an_absurd_size_is_not_believed() -> None:
     assert FloorSizes(ANKLES).sized(person, world()) is person
 
 
+@pytest.mark.slow
 def test_memory_of_tracks_is_bounded() -> None:
     sizes = FloorSizes(ANKLES)
     for ident in range(2000):

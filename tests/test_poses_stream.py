@@ -360,6 +360,7 @@ def peaks(module: str, folder: Path, names: Sequence[str], *counts: int) -> list
     return [[int(number) for number in line.split()] for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(tmp_path: Path) -> None:
     for few, many in peaks("test_poses_stream", tmp_path, ["a.json", "a.npz"], 300, 1500):
         assert abs(many / few - 1) <= 0.1

@@ -140,7 +140,7 @@ def test_a_chosen_frame_is_the_one_that_is_drawn(
     drawn = []
     monkeypatch.setattr(
         "sightline.prediction.drawing.write_picture",
-        lambda poses, path, *, frame, background: drawn.append((frame.index, background.shape)),
+        lambda poses, path, *, frame, background, bodies: drawn.append((frame.index, background.shape)),
     )
     assert predict("walk.mp4 --camera camera.json -o p.json --picture p.png --picture-frame 6", desk, tiny_lifters) == 0
     assert drawn == [(6, (480, 640, 3))]

@@ -298,7 +298,8 @@ def held(refs: list[weakref.ref]) -> Iterator[object]:
 
 
 @pytest.mark.parametrize(
-    ("smoothing", "frames", "at_most"), [("off", 60, 20), ("online", 60, 20), ("offline", 400, 300)]
+    ("smoothing", "frames", "at_most"),
+    [("off", 60, 20), ("online", 60, 20), pytest.param("offline", 400, 300, marks=pytest.mark.slow)],
 )
 def test_neither_pictures_nor_poses_pile_up(
     weights: Path, tmp_path: Path, smoothing: Smoothing, frames: int, at_most: int

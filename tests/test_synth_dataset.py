@@ -308,6 +308,7 @@ print(kills)
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path: Path) -> None:
     folder, whole = tmp_path / "killed", tmp_path / "whole"
     command = [sys.executable, "-c", KILLED_SCRIPT, str(folder)]

@@ -183,6 +183,7 @@ def peak_bytes(path: Path, count: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(tmp_path: Path) -> None:
     ((few, many),) = peaks("test_world_stream", tmp_path, ["a.npz"], 500, 2000)
     assert abs(many / few - 1) <= 0.1
