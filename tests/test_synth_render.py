@@ -74,6 +74,22 @@ def test_every_ray_meets_what_the_slow_twin_says(name: str) -> None:
     assert (fast.face != face).mean() < 0.01  # two faces meet in a common edge
 
 
+@pytest.mark.parametrize("width", [256, 640])
+def test_the_edges_of_large_faces_bend_with_the_lens(width: int) -> None:
+    size = (width, width * 3 // 4)
+    place, target = (0.2, -3.0, 0.95), (0.2, 0.0, 0.95)
+    camera = camera_at(place, target, size, focal_px=0.6 * width, distortion=lens("brown_conrady", -0.13, 0.03))
+    prop = board((0.2, -1.0, 0.95), half=0.75)
+    points = camera.world_to_camera(torch.from_numpy(prop.vertices_world)).numpy()
+    drawn = triangles(camera, points, np.zeros(len(points)), prop.faces)
+    assert len(drawn.faces) == 2
+    rays = unit_rays(camera)
+    whole = draw(dataclasses.replace(drawn, pad_px=np.full(2, 1e4)), rays)
+    np.testing.assert_array_equal(draw(drawn, rays).face, whole.face)
+    narrow = draw(dataclasses.replace(drawn, pad_px=np.zeros(2)), rays)
+    assert (narrow.face != whole.face).sum() > 0  # without it some pixels are missed
+
+
 def test_rays_off_the_centre_are_those_of_a_moved_camera() -> None:
     camera = camera_at()
     moved = camera.cropped((0.25, -0.125), (64, 48))
@@ -237,6 +253,19 @@ def test_a_joint_is_hidden_by_parts_that_are_not_its_own_and_by_depth() -> None:
     assert hidden[knee] == 0
     assert hidden[ALL_LANDMARKS.index("Nose")] == BEHIND_SELF  # 15 cm deep in the head: the face looks away
     assert hidden[HEAD] == 0
+
+
+def test_a_neck_is_not_seen_through_a_head_that_is_bent_over_it() -> None:
+    actor = ball_person()
+    thorax, head = ALL_LANDMARKS.index("Thorax"), ALL_LANDMARKS.index("HeadTop")
+    for deep, expected in ((0.05, 0), (0.2, BEHIND_SELF)):
+        landmarks = actor.landmarks_world.copy()
+        landmarks[thorax] = landmarks[head] = [0.0, -0.15 + deep, 1.4]
+        moved = dataclasses.replace(actor, landmarks_world=landmarks)
+        camera = camera_at(place=(0.0, -3.0, 1.4), target=(0, 0, 1.4))
+        hidden = render(scene(moved, camera=camera)).people[0].hidden_by
+        assert hidden[thorax] == expected
+        assert hidden[head] == 0
 
 
 def test_motion_blurs_the_picture_and_leaves_the_labels() -> None:

@@ -70,7 +70,8 @@ class Demo:
         print(f"{result.lifted} poses of a ten-second clip lifted and drawn in {time.perf_counter() - began:.0f} s")
         for line in people_lines(result.poses):
             print(f"  {line}")
-        print(f"3 people of a rendered photo lifted from {photo['keypoints']} visible keypoints; against the truth:")
+        seen = f"{photo['people']} people of a rendered photo, {photo['keypoints']} visible keypoints"
+        print(f"{seen}; lifted, and compared with the truth:")
         print(f"  joints {photo['mpjpe_mm']:.0f} mm from the root, {photo['position_m']:.2f} m in absolute position")
         for path, what in _WRITTEN.items():
             if (self.out / path).exists():

@@ -196,8 +196,8 @@ def _begin(folder: Path, manifest: Manifest) -> None:
     for path in list(folder.iterdir()):
         if _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
-    if not (folder / MANIFEST).exists():
-        shards = [path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
+    shards = [path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name)]
+    if not (folder / MANIFEST).exists() or not shards:  # a call that failed before its first shard holds no folder
         if shards:
             raise InputError(f"{folder}: holds {min(shards)} but no {MANIFEST}; choose another folder")
         write_manifest(manifest, folder)

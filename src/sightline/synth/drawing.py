@@ -20,7 +20,8 @@ from sightline.camera import Camera
 from sightline.native_log import without_native_log
 
 _CURVATURE_PX = 1.0
-"""How far an edge between corners may bend outwards under a lens with distortion."""
+_LARGE_PX = 12.0
+"""How far edges may bend outwards under a lens with distortion, of faces up to this size."""
 _FAR_PX = 1e6
 _STEP_PX, _REACH, _SMOOTH = 4, 16, 40
 """Of lenses with distortion: every which ray is solved for, how far beyond borders, and how many steps a focal has."""
@@ -37,7 +38,8 @@ class Triangles:
     faces: Int[np.ndarray, "face 3"]
     rows: Int[np.ndarray, " face"]
     """What a face is called in the answer: its row in the mesh that it comes from."""
-    pad_px: float
+    pad_px: Float[np.ndarray, " face"]
+    """How far the face may reach beyond the box of its corners, since a lens bends its edges."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,6 @@ def triangles(
     before, kept = np.isfinite(px[:, 0]), cut >= 0
     rows = np.flatnonzero(_any_corner(kept, faces) & _any_corner(before, faces)).astype(np.int32)
     faces = faces[rows].astype(np.int32)
-    pad = 0.0 if camera.is_pinhole else _CURVATURE_PX
     torn = _any_corner(~before, faces) if not before.all() else np.zeros(len(faces), dtype=bool)
     if torn.any():
         start, corners = len(points_cam), faces[torn].ravel()
@@ -96,7 +97,23 @@ def triangles(
             [px, np.tile([[-_FAR_PX, -_FAR_PX], [_FAR_PX, _FAR_PX], [0.0, 0.0]], (len(corners) // 3, 1))]
         )
         faces[torn] = start + np.arange(len(corners), dtype=np.int32).reshape(-1, 3)
+    pad = np.zeros(len(faces)) if camera.is_pinhole else _bends(camera, points_cam, px, faces)
     return Triangles(points_cam, px, np.asarray(cut, np.float64), faces, rows, pad)
+
+
+def _bends(camera: Camera, points: np.ndarray, px: np.ndarray, faces: np.ndarray) -> Float[np.ndarray, " face"]:
+    """How far the edges of faces bend (px): asked of the middles of large ones, a pixel for the others."""
+    corners = px[faces]
+    pads = np.full(len(faces), _CURVATURE_PX)
+    large = np.flatnonzero(np.ptp(corners, axis=1).max(-1) > _LARGE_PX)
+    for first, second in ((0, 1), (1, 2), (2, 0)):
+        middles = (points[faces[large, first]] + points[faces[large, second]]) / 2
+        seen = camera.project(torch.from_numpy(middles))[0].numpy()
+        a, b = corners[large, first], corners[large, second]
+        along = (b - a) / np.maximum(np.linalg.norm(b - a, axis=-1, keepdims=True), 1e-9)
+        off = np.abs((seen - a)[:, 0] * along[:, 1] - (seen - a)[:, 1] * along[:, 0])
+        pads[large] = np.maximum(pads[large], np.where(np.isnan(off), _FAR_PX, 2 * off + _CURVATURE_PX))
+    return pads
 
 
 def _any_corner(vertices: Bool[np.ndarray, " vertex"], faces: Int[np.ndarray, "face 3"]) -> Bool[np.ndarray, " face"]:
@@ -181,7 +198,7 @@ def draw(
         shared(drawn.faces, wp.vec3i),
         shared(drawn.rows, wp.int32),
         shared(rays_cam, wp.vec3d),
-        drawn.pad_px,
+        shared(drawn.pad_px, wp.float64),
     )
     outputs = (shared(along, wp.float64), shared(face, wp.int32), shared(shares, wp.vec3f))
     wp.launch(draw_triangles, dim=1, inputs=[*inputs, *outputs], device="cpu")
@@ -197,5 +214,5 @@ def joined(parts: Sequence[Triangles], first_rows: Sequence[int]) -> Triangles:
         np.concatenate([part.cut for part in parts]),
         np.concatenate([part.faces + np.int32(start) for part, start in zip(parts, starts, strict=False)]),
         np.concatenate([part.rows + np.int32(first) for part, first in zip(parts, first_rows, strict=True)]),
-        max(part.pad_px for part in parts),
+        np.concatenate([part.pad_px for part in parts]),
     )

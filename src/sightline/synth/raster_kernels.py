@@ -27,7 +27,7 @@ def draw_triangles(
     faces: wp.array(dtype=wp.vec3i),
     rows: wp.array(dtype=int),
     rays: wp.array2d(dtype=wp.vec3d),
-    pad_px: wp.float64,
+    pad_px: wp.array(dtype=wp.float64),
     along: wp.array2d(dtype=wp.float64),
     face_seen: wp.array2d(dtype=int),
     shares: wp.array2d(dtype=wp.vec3f),
@@ -41,13 +41,14 @@ def draw_triangles(
     width = rays.shape[1]
     for f in range(faces.shape[0]):
         t = faces[f]
+        pad = pad_px[f]
         a_px = points_px[t[0]]
         b_px = points_px[t[1]]
         c_px = points_px[t[2]]
-        x0 = first_index(wp.min(a_px[0], wp.min(b_px[0], c_px[0])) - pad_px, width)
-        x1 = last_index(wp.max(a_px[0], wp.max(b_px[0], c_px[0])) + pad_px, width)
-        y0 = first_index(wp.min(a_px[1], wp.min(b_px[1], c_px[1])) - pad_px, height)
-        y1 = last_index(wp.max(a_px[1], wp.max(b_px[1], c_px[1])) + pad_px, height)
+        x0 = first_index(wp.min(a_px[0], wp.min(b_px[0], c_px[0])) - pad, width)
+        x1 = last_index(wp.max(a_px[0], wp.max(b_px[0], c_px[0])) + pad, width)
+        y0 = first_index(wp.min(a_px[1], wp.min(b_px[1], c_px[1])) - pad, height)
+        y1 = last_index(wp.max(a_px[1], wp.max(b_px[1], c_px[1])) + pad, height)
         if x0 <= x1 and y0 <= y1:
             a = points[t[0]]
             b = points[t[1]]

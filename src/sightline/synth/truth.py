@@ -46,23 +46,36 @@ _OWN: Final[dict[str, tuple[tuple[str, ...], float]]] = {
     "Nose": (("head",), 0.025),
 }
 """By the end of a landmark's name: the parts it is seen through, and how deep below them it may lie in an adult (m)."""
-_MIDDLE: Final = (("pelvis", "trunk", "head", "LThigh", "RThigh"), 0.26)
-"""Of everything else: the middle of the body and the head."""
+_HEAD_POINTS: Final = ("MidHead", "HeadTop", "SmplHead", "NeckNose", "UpperNeck")
+_NECK_POINTS: Final = ("Thorax", "NeckBase", "SmplNeck", "Spine3", "MpiSpine4")
+_HIP_POINTS: Final = ("Hip", "SmplPelvis")
+_MIDDLE: Final[dict[str, dict[str, float]]] = {
+    "head": {"head": 0.19, "trunk": 0.06},
+    "neck": {"trunk": 0.22, "head": 0.09, "LUpperArm": 0.06, "RUpperArm": 0.06},
+    "hip": {"pelvis": 0.26, "trunk": 0.26, "LThigh": 0.16, "RThigh": 0.16},
+    "back": {"pelvis": 0.24, "trunk": 0.26},
+}
+"""The same of points in the middle of the body, by the part that is in front."""
 
 
-def _table() -> tuple[Bool[np.ndarray, "landmark part"], Float[np.ndarray, " landmark"]]:
-    own, depth = np.zeros((len(ALL_LANDMARKS), len(PARTS)), dtype=bool), np.zeros(len(ALL_LANDMARKS))
+def _table() -> Float[np.ndarray, "landmark part"]:
+    """How deep each landmark may lie below each part and still be seen (m, of an adult); 0 for parts not its own."""
+    depth = np.zeros((len(ALL_LANDMARKS), len(PARTS)))
     for row, name in enumerate(ALL_LANDMARKS):
-        middle = name in ("Hip", "Foot") or name[0] not in "LR" and name != "Nose"
-        ends = (
-            [] if middle else [end for end in _OWN if name.endswith(end) or end in ("Eye", "Foot") and end in name[1:]]
-        )
-        parts, depth[row] = _OWN[ends[0]] if ends else _MIDDLE
-        own[row, [PARTS.index(part.format(side=name[0])) for part in parts]] = True
-    return own, depth
+        if name != "Nose" and (name[0] not in "LR" or name in _HIP_POINTS):
+            groups = {"head": _HEAD_POINTS, "neck": _NECK_POINTS, "hip": _HIP_POINTS}
+            group = next((group for group, names in groups.items() if name in names), "back")
+            own = _MIDDLE[group]
+        else:
+            end = next(end for end in _OWN if name.endswith(end) or end in ("Eye", "Foot") and end in name[1:])
+            parts, deep = _OWN[end]
+            own = dict.fromkeys((part.format(side=name[0]) for part in parts), deep)
+        for part, deep in own.items():
+            depth[row, PARTS.index(part)] = deep
+    return depth
 
 
-_OWN_PARTS, _OWN_DEPTH_M = _table()
+_OWN_DEPTH_M = _table()
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +142,7 @@ def _hidden_by(
     own: Drawn = sight.alone[row]
     part = _parts_at(own.face[y, x], actor.figure.part_of_face)
     scale = actor.figure.stature_m / _ADULT_M
-    allowed = np.where(_OWN_PARTS[np.arange(len(part)), part], _OWN_DEPTH_M * scale + _CLOTH_M, _CLOTH_M)
+    allowed = _OWN_DEPTH_M[np.arange(len(part)), part] * scale + _CLOTH_M
     hidden[far - own.along[y, x] > allowed] |= BEHIND_SELF
     others = [drawn.along[y, x] for number, drawn in enumerate(sight.alone) if number != row]
     hidden[np.any([along < far for along in others], axis=0) if others else np.zeros(len(far), bool)] |= BEHIND_PERSON
