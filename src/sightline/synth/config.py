@@ -188,7 +188,7 @@ def studio() -> SceneConfig:
 
 
 def plain() -> SceneConfig:
-    """Everything off: one naked, bald, whole person before an even colour, in even light."""
+    """Everything off: one bald, whole person in underwear before an even colour, in even light."""
     quiet = studio()
     return replace(
         quiet,
