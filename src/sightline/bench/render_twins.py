@@ -59,8 +59,8 @@ def z_buffer_visible(scene: Scene) -> Visible:
     mesh, rays = mesh_of(scene), unit_rays(scene.camera)
     height, width = rays.shape[:2]
     corners = mesh.points_px[mesh.faces]
-    low = np.ceil(np.clip(corners.min(1) - mesh.pad_px - 0.5, 0, [width, height])).astype(np.int64)
-    high = np.floor(np.clip(corners.max(1) + mesh.pad_px - 0.5, -1, [width - 1, height - 1])).astype(np.int64)
+    low = np.ceil(np.clip(corners.min(1) - mesh.pad_px[:, None] - 0.5, 0, [width, height])).astype(np.int64)
+    high = np.floor(np.clip(corners.max(1) + mesh.pad_px[:, None] - 0.5, -1, [width - 1, height - 1])).astype(np.int64)
     extent = np.maximum(high - low + 1, 0)
     count = extent.prod(1)
     buffers = np.full(height * width, np.inf), np.full(height * width, -1)
