@@ -391,7 +391,7 @@ def render_speed() -> str:
     crowds = sorted({row["people"] for row in rows if row["what"].endswith(("person", "people"))})
     speed = []
     for side in sorted({row["side_px"] for row in rows if row["what"].endswith(("person", "people"))}):
-        cells = [row for row in rows if row["side_px"] == side and row["what"].endswith(("person", "people"))]
+        cells = [row for row in rows if row.get("side_px") == side and row["what"].endswith(("person", "people"))]
         speed.append([f"{side} × {side}", *(f"{row['pictures_per_second']:.1f}" for row in cells)])
     titles = ["px", *("1 person" if count == 1 else f"{count} people" for count in crowds)]
     parts = [row for row in rows if row["what"].startswith("part: ")]
