@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix, diags
 from scipy.spatial import KDTree
 
-from sightline.body._parts import part_of_bone, part_of_face
+from sightline.body import part_of_bone, part_of_face
 from sightline.body.anny_body import AnnyBody
 from sightline.synth.figure import PARTS
 

@@ -23,7 +23,6 @@ from sightline.synth.scene import Scene
 _ADULT_M: Final = 1.72
 _CLOTH_M: Final = 0.03
 
-_TRUNK: Final = ("pelvis", "trunk")
 _OWN: Final[dict[str, tuple[tuple[str, ...], float]]] = {
     "Hip": (("pelvis", "trunk", "{side}Thigh"), 0.20),
     "Knee": (("{side}Thigh", "{side}Shin"), 0.10),
