@@ -16,7 +16,14 @@ from sightline.methods.abspose.partial import PartialConfig, PartialLifter
 from sightline.methods.abspose.weights import DEFAULT_WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("docs/perspective.md", "docs/prior.md", "docs/rendering.md", "docs/rig.md", "docs/training.md", "docs/uncertainty.md")
+PAGES = (
+    "docs/perspective.md",
+    "docs/prior.md",
+    "docs/rendering.md",
+    "docs/rig.md",
+    "docs/training.md",
+    "docs/uncertainty.md",
+)
 
 
 @pytest.fixture
