@@ -15,14 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int
+from scipy.sparse import csr_matrix
 
 from sightline.camera import Camera
 from sightline.native_log import without_native_log
 
+Rays = Float[np.ndarray, "height width 3"]
+
 _CURVATURE_PX = 1.0
 _LARGE_PX = 12.0
-"""How far edges may bend outwards under a lens with distortion, of faces up to this size."""
+"""How far the edges of a face of this size may bend outwards under a lens with distortion."""
 _FAR_PX = 1e6
+_MIN_DEPTH_M = 1e-6
 _STEP_PX, _REACH, _SMOOTH = 4, 16, 40
 """Of lenses with distortion: every which ray is solved for, how far beyond borders, and how many steps a focal has."""
 
@@ -85,7 +89,7 @@ def triangles(
 
     A face that reaches behind the camera has no outline in the picture; it asks every pixel.
     """
-    px = camera.project(torch.from_numpy(points_cam))[0].numpy()
+    px = _projected(camera, points_cam)
     before, kept = np.isfinite(px[:, 0]), cut >= 0
     rows = np.flatnonzero(_any_corner(kept, faces) & _any_corner(before, faces)).astype(np.int32)
     faces = faces[rows].astype(np.int32)
@@ -101,15 +105,34 @@ def triangles(
     return Triangles(points_cam, px, np.asarray(cut, np.float64), faces, rows, pad)
 
 
+def _projected(camera: Camera, points: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 2"]:
+    """`Camera.project`, NaN where there is no pixel; of a pinhole without the dozen passes that any lens takes."""
+    if not camera.is_pinhole:
+        return camera.project(torch.from_numpy(points))[0].numpy()
+    focal, center = camera.focal_px.double().numpy(), camera.center_px.double().numpy()
+    z = points[:, 2]
+    if len(z) == 0 or not (z.min() > _MIN_DEPTH_M and np.isfinite(points).all()):
+        z = np.where((z > _MIN_DEPTH_M) & np.isfinite(points).all(axis=1), z, np.nan)
+    return np.stack([points[:, axis] / z * focal[axis] + center[axis] for axis in (0, 1)], axis=1)
+
+
 def _bends(camera: Camera, points: np.ndarray, px: np.ndarray, faces: np.ndarray) -> Float[np.ndarray, " face"]:
-    """How far the edges of faces bend (px): asked of the middles of large ones, a pixel for the others."""
-    corners = px[faces]
-    pads = np.full(len(faces), _CURVATURE_PX)
-    large = np.flatnonzero(np.ptp(corners, axis=1).max(-1) > _LARGE_PX)
+    """How far the edges of faces bend (px): asked of the middles of large ones, bounded for the others.
+
+    How far a bent edge leaves its chord grows with the square of the chord.
+    """
+    a, b, c = (px[faces[:, corner]] for corner in range(3))
+    size = np.maximum(np.maximum(a, b), c) - np.minimum(np.minimum(a, b), c)
+    pads = np.maximum(size[:, 0], size[:, 1])
+    large = np.flatnonzero(pads > _LARGE_PX)
+    np.square(pads, out=pads)
+    pads *= _CURVATURE_PX / _LARGE_PX**2
+    pads[large] = _CURVATURE_PX
+    corners = px[faces[large]]
     for first, second in ((0, 1), (1, 2), (2, 0)):
         middles = (points[faces[large, first]] + points[faces[large, second]]) / 2
-        seen = camera.project(torch.from_numpy(middles))[0].numpy()
-        a, b = corners[large, first], corners[large, second]
+        seen = _projected(camera, middles)
+        a, b = corners[:, first], corners[:, second]
         along = (b - a) / np.maximum(np.linalg.norm(b - a, axis=-1, keepdims=True), 1e-9)
         off = np.abs((seen - a)[:, 0] * along[:, 1] - (seen - a)[:, 1] * along[:, 0])
         pads[large] = np.maximum(pads[large], np.where(np.isnan(off), _FAR_PX, 2 * off + _CURVATURE_PX))
@@ -123,8 +146,13 @@ def _any_corner(vertices: Bool[np.ndarray, " vertex"], faces: Int[np.ndarray, "f
     return a | b | c
 
 
-def unit_rays(camera: Camera, offset_px: tuple[float, float] = (0.0, 0.0)) -> Float[np.ndarray, "height width 3"]:
-    """Return the unit rays (camera's frame, double) of all pixels, `offset_px` off their centres.
+def unit_rays(camera: Camera, offset_px: tuple[float, float] = (0.0, 0.0)) -> Rays:
+    """Return the unit rays (camera's frame, double) of all pixels, `offset_px` off their centres; see `rays_at`."""
+    return rays_at(camera, (offset_px,))[0]
+
+
+def rays_at(camera: Camera, offsets_px: Sequence[tuple[float, float]]) -> Float[np.ndarray, "offset height width 3"]:
+    """Return the unit rays (camera's frame, double) of all pixels, for each of some offsets from their centres.
 
     Pixels that no ray belongs to (beyond a fisheye's circle) get the zero vector, which meets nothing. Of lenses with
     distortion every fourth ray of each row and column is solved for, and the others follow by polynomials of degree 7,
@@ -132,24 +160,34 @@ def unit_rays(camera: Camera, offset_px: tuple[float, float] = (0.0, 0.0)) -> Fl
     the lens sees only a part of the picture.
     """
     width, height = (int(n) for n in camera.image_size)
+    result = np.empty((len(offsets_px), height, width, 3))
     if camera.is_pinhole:
-        wp = warp()
-        from sightline.synth.raster_kernels import pinhole_rays
-
-        result = np.empty((height, width, 3))
-        center = camera.center_px.double().numpy() - 0.5 - np.asarray(offset_px)
-        inputs = [wp.vec2d(*camera.focal_px.double().tolist()), wp.vec2d(*center.tolist()), shared(result, wp.vec3d)]
-        wp.launch(pinhole_rays, dim=(height, width), inputs=inputs, device="cpu")
+        for row, offset in enumerate(offsets_px):
+            _pinhole_rays(camera, offset, result[row])
         return result
-    places = [np.arange(n) + 0.5 + offset for n, offset in zip((width, height), offset_px, strict=True)]
     knots = [np.arange(-_REACH, n + _REACH + _STEP_PX, _STEP_PX) + 0.5 for n in (width, height)]
     narrow = float(camera.focal_px.min()) >= _SMOOTH * _STEP_PX
     coarse, valid = _solved(camera, *knots) if narrow else (np.zeros(0), np.zeros(1, dtype=bool))
-    if not valid.all():
-        exact, valid = _solved(camera, *places)
-        return np.where(valid[..., None], exact, 0.0)
-    across, down = (_interpolating(k, p) for k, p in zip(knots, places, strict=True))
-    return np.stack([down @ coarse[..., axis] @ across.T for axis in range(3)], axis=-1)
+    for row, offset in enumerate(offsets_px):
+        places = [np.arange(n) + 0.5 + along for n, along in zip((width, height), offset, strict=True)]
+        if valid.all():
+            across, down = (_interpolating(k, p) for k, p in zip(knots, places, strict=True))
+            rows = (down @ coarse.reshape(len(knots[1]), -1)).reshape(height, len(knots[0]), 3)
+            turned = across @ rows.transpose(1, 0, 2).reshape(len(knots[0]), -1)
+            result[row] = turned.reshape(width, height, 3).transpose(1, 0, 2)
+        else:
+            exact, there = _solved(camera, *places)
+            result[row] = np.where(there[..., None], exact, 0.0)
+    return result
+
+
+def _pinhole_rays(camera: Camera, offset_px: tuple[float, float], rays: Rays) -> None:
+    wp = warp()
+    from sightline.synth.raster_kernels import pinhole_rays
+
+    center = camera.center_px.double().numpy() - 0.5 - np.asarray(offset_px)
+    inputs = [wp.vec2d(*camera.focal_px.double().tolist()), wp.vec2d(*center.tolist()), rays]
+    wp.launch(pinhole_rays, dim=len(rays), inputs=inputs, device="cpu")
 
 
 def _solved(camera: Camera, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,19 +196,17 @@ def _solved(camera: Camera, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, n
     return rays.double().numpy(), valid.numpy()
 
 
-def _interpolating(
-    knots: Float[np.ndarray, " knot"], places: Float[np.ndarray, " place"]
-) -> Float[np.ndarray, "place knot"]:
-    """The matrix that takes values at even knots to values between them, by Lagrange's polynomial of eight knots."""
+def _interpolating(knots: Float[np.ndarray, " knot"], places: Float[np.ndarray, " place"]) -> csr_matrix:
+    """The matrix (place, knot) that takes values at even knots to those between: Lagrange's polynomial of eight."""
     step = knots[1] - knots[0]
     first = np.clip(np.floor((places - knots[0]) / step).astype(int) - 3, 0, len(knots) - 8)
-    matrix = np.zeros((len(places), len(knots)))
-    rows = np.arange(len(places))
     t = (places - knots[first]) / step
-    for node in range(8):
-        others = [other for other in range(8) if other != node]
-        matrix[rows, first + node] = np.prod([(t - other) / (node - other) for other in others], axis=0)
-    return matrix
+    nodes = np.arange(8)
+    shares = np.stack([np.prod([(t - o) / (node - o) for o in nodes if o != node], axis=0) for node in nodes], axis=-1)
+    columns = first[:, None] + nodes
+    return csr_matrix(
+        (shares.ravel(), columns.ravel(), 8 * np.arange(len(places) + 1)), shape=(len(places), len(knots))
+    )
 
 
 def cam_from_world(camera: Camera) -> Float[np.ndarray, "3 3"]:
@@ -180,33 +216,34 @@ def cam_from_world(camera: Camera) -> Float[np.ndarray, "3 3"]:
     return camera.rotation.double().numpy()
 
 
-def draw(
-    drawn: Triangles, rays_cam: Float[np.ndarray, "height width 3"], offset_px: tuple[float, float] = (0.0, 0.0)
-) -> Drawn:
+def draw(drawn: Triangles, rays_cam: Rays, offset_px: tuple[float, float] = (0.0, 0.0)) -> Drawn:
     """Find what each ray meets first. `offset_px` is the one that the rays were made with."""
+    return drawn_at(drawn, rays_cam[None], (offset_px,))[0]
+
+
+def drawn_at(
+    drawn: Triangles,
+    rays_cam: Float[np.ndarray, "offset height width 3"],
+    offsets_px: Sequence[tuple[float, float]],
+) -> tuple[Drawn, ...]:
+    """`draw` for the rays of several offsets (`rays_at`), which takes little longer than for one."""
     wp = warp()
     from sightline.synth.raster_kernels import draw_triangles
 
-    size = rays_cam.shape[:2]
+    size = rays_cam.shape[:3]
     along = np.full(size, np.inf)
     face = np.full(size, -1, dtype=np.int32)
     shares = np.zeros((*size, 3), dtype=np.float32)
-    inputs = (
-        shared(drawn.points_cam, wp.vec3d),
-        shared(drawn.points_px - np.asarray(offset_px), wp.vec2d),
-        shared(drawn.cut, wp.float64),
-        shared(drawn.faces, wp.vec3i),
-        shared(drawn.rows, wp.int32),
-        shared(rays_cam, wp.vec3d),
-        shared(drawn.pad_px, wp.float64),
-    )
-    outputs = (shared(along, wp.float64), shared(face, wp.int32), shared(shares, wp.vec3f))
-    wp.launch(draw_triangles, dim=1, inputs=[*inputs, *outputs], device="cpu")
-    return Drawn(along, face, shares)
+    inputs = (drawn.points_cam, drawn.points_px, drawn.cut, drawn.faces, drawn.rows, rays_cam, drawn.pad_px)
+    arrays = [np.ascontiguousarray(array) for array in (*inputs, np.asarray(offsets_px, np.float64))]
+    wp.launch(draw_triangles, dim=1, inputs=[*arrays, along, face, shares], device="cpu")
+    return tuple(Drawn(along[row], face[row], shares[row]) for row in range(len(offsets_px)))
 
 
 def joined(parts: Sequence[Triangles], first_rows: Sequence[int]) -> Triangles:
     """Put several meshes into one, whose faces are called by their old rows counted from `first_rows`."""
+    if len(parts) == 1 and first_rows[0] == 0:
+        return parts[0]
     starts = np.cumsum([0, *(len(part.points_cam) for part in parts)])
     return Triangles(
         np.concatenate([part.points_cam for part in parts]),

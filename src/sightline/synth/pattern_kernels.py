@@ -113,14 +113,16 @@ def band(coordinate: float, share: float, blur: float) -> float:
 
 @wp.func
 def patterned(
-    pattern: int, point: wp.vec3, first: wp.vec3, second: wp.vec3, third: wp.vec3, scale: float, angle: float,
+    pattern: int, point: wp.vec3, first: wp.vec3, second: wp.vec3, third: wp.vec3, scale: float, turn: wp.vec2,
     seed: int, pixel_m: float,
 ) -> wp.vec3:  # fmt: skip
-    """The colour of a pattern at a point, where a pixel covers `pixel_m`."""
+    """The colour of a pattern at a point, where a pixel covers `pixel_m`; `turn` is its cosine and sine."""
+    if pattern == PLAIN:
+        return first
     blur = wp.clamp(1.5 * pixel_m / scale, 0.04, 1.0)
     coarse = smooth(0.35, 1.0, pixel_m / scale)
-    turned_x = wp.cos(angle) * point[0] - wp.sin(angle) * point[1]
-    turned_y = wp.sin(angle) * point[0] + wp.cos(angle) * point[1]
+    turned_x = turn[0] * point[0] - turn[1] * point[1]
+    turned_y = turn[1] * point[0] + turn[0] * point[1]
     mixed = float(0.0)
     mean = float(0.0)
     other = second

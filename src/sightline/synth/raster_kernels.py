@@ -26,64 +26,74 @@ def draw_triangles(
     cut: wp.array(dtype=wp.float64),
     faces: wp.array(dtype=wp.vec3i),
     rows: wp.array(dtype=int),
-    rays: wp.array2d(dtype=wp.vec3d),
+    rays: wp.array3d(dtype=wp.vec3d),
     pad_px: wp.array(dtype=wp.float64),
-    along: wp.array2d(dtype=wp.float64),
-    face_seen: wp.array2d(dtype=int),
-    shares: wp.array2d(dtype=wp.vec3f),
+    offsets_px: wp.array(dtype=wp.vec2d),
+    along: wp.array3d(dtype=wp.float64),
+    face_seen: wp.array3d(dtype=int),
+    shares: wp.array3d(dtype=wp.vec3f),
 ):
     """Keep, for the ray of every pixel, the nearest triangle it meets: how far along the ray, which, and where on it.
 
     A ray r meets the triangle ABC where r·(B×C), r·(C×A) and r·(A×B) have one sign; they are the corners' shares.
-    Neighbours see the same numbers at a common edge, so no ray slips through between them.
+    Neighbours see the same numbers at a common edge, so no ray slips through between them. The first axis of `rays` and
+    of the answers is that of `offsets_px`.
     """
-    height = rays.shape[0]
-    width = rays.shape[1]
+    height = rays.shape[1]
+    width = rays.shape[2]
     for f in range(faces.shape[0]):
         t = faces[f]
         pad = pad_px[f]
         a_px = points_px[t[0]]
         b_px = points_px[t[1]]
         c_px = points_px[t[2]]
-        x0 = first_index(wp.min(a_px[0], wp.min(b_px[0], c_px[0])) - pad, width)
-        x1 = last_index(wp.max(a_px[0], wp.max(b_px[0], c_px[0])) + pad, width)
-        y0 = first_index(wp.min(a_px[1], wp.min(b_px[1], c_px[1])) - pad, height)
-        y1 = last_index(wp.max(a_px[1], wp.max(b_px[1], c_px[1])) + pad, height)
-        if x0 <= x1 and y0 <= y1:
-            a = points[t[0]]
-            b = points[t[1]]
-            c = points[t[2]]
-            bc = wp.cross(b, c)
-            ca = wp.cross(c, a)
-            ab = wp.cross(a, b)
-            cut_a = cut[t[0]]
-            cut_b = cut[t[1]]
-            cut_c = cut[t[2]]
-            for y in range(y0, y1 + 1):
-                for x in range(x0, x1 + 1):
-                    ray = rays[y, x]
-                    u = wp.dot(ray, bc)
-                    v = wp.dot(ray, ca)
-                    w = wp.dot(ray, ab)
-                    inside = wp.min(u, wp.min(v, w)) >= wp.float64(0.0) or wp.max(u, wp.max(v, w)) <= wp.float64(0.0)
-                    total = u + v + w
-                    if inside and total != wp.float64(0.0):
-                        u = u / total
-                        v = v / total
-                        w = w / total
-                        point = u * a + v * b + w * c
-                        far = wp.dot(point, ray) / wp.dot(ray, ray)
-                        kept = u * cut_a + v * cut_b + w * cut_c >= wp.float64(0.0)
-                        if kept and far > wp.float64(0.0) and far < along[y, x]:
-                            along[y, x] = far
-                            face_seen[y, x] = rows[f]
-                            shares[y, x] = wp.vec3f(float(u), float(v), float(w))
+        left = wp.min(a_px[0], wp.min(b_px[0], c_px[0])) - pad
+        right = wp.max(a_px[0], wp.max(b_px[0], c_px[0])) + pad
+        top = wp.min(a_px[1], wp.min(b_px[1], c_px[1])) - pad
+        bottom = wp.max(a_px[1], wp.max(b_px[1], c_px[1])) + pad
+        for k in range(offsets_px.shape[0]):
+            offset = offsets_px[k]
+            x0 = first_index(left - offset[0], width)
+            x1 = last_index(right - offset[0], width)
+            y0 = first_index(top - offset[1], height)
+            y1 = last_index(bottom - offset[1], height)
+            if x0 <= x1 and y0 <= y1:
+                a = points[t[0]]
+                b = points[t[1]]
+                c = points[t[2]]
+                bc = wp.cross(b, c)
+                ca = wp.cross(c, a)
+                ab = wp.cross(a, b)
+                cut_a = cut[t[0]]
+                cut_b = cut[t[1]]
+                cut_c = cut[t[2]]
+                for y in range(y0, y1 + 1):
+                    for x in range(x0, x1 + 1):
+                        ray = rays[k, y, x]
+                        u = wp.dot(ray, bc)
+                        v = wp.dot(ray, ca)
+                        w = wp.dot(ray, ab)
+                        least = wp.min(u, wp.min(v, w))
+                        most = wp.max(u, wp.max(v, w))
+                        total = u + v + w
+                        if (least >= wp.float64(0.0) or most <= wp.float64(0.0)) and total != wp.float64(0.0):
+                            u = u / total
+                            v = v / total
+                            w = w / total
+                            point = u * a + v * b + w * c
+                            far = wp.dot(point, ray) / wp.dot(ray, ray)
+                            kept = u * cut_a + v * cut_b + w * cut_c >= wp.float64(0.0)
+                            if kept and far > wp.float64(0.0) and far < along[k, y, x]:
+                                along[k, y, x] = far
+                                face_seen[k, y, x] = rows[f]
+                                shares[k, y, x] = wp.vec3f(float(u), float(v), float(w))
 
 
 @wp.kernel(enable_backward=False)
 def pinhole_rays(focal: wp.vec2d, center: wp.vec2d, rays: wp.array2d(dtype=wp.vec3d)):
     """Unit rays of a camera without distortion; `center` is counted from where they go through the first pixel."""
-    y, x = wp.tid()
-    across = (wp.float64(x) - center[0]) / focal[0]
+    y = wp.tid()
     down = (wp.float64(y) - center[1]) / focal[1]
-    rays[y, x] = wp.normalize(wp.vec3d(across, down, wp.float64(1.0)))
+    for x in range(rays.shape[1]):
+        across = (wp.float64(x) - center[0]) / focal[0]
+        rays[y, x] = wp.normalize(wp.vec3d(across, down, wp.float64(1.0)))

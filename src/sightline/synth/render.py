@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32, Int
 
-from sightline.synth.drawing import Drawn, Triangles, draw, joined, shared, triangles, unit_rays, warp
+from sightline.synth.drawing import Drawn, Rays, Triangles, cam_from_world, drawn_at, joined, rays_at, triangles, warp
 from sightline.synth.figure import Material
 from sightline.synth.rendered import PROP_MASK, Rendered
 from sightline.synth.scene import Scene
@@ -45,13 +44,16 @@ def render(scene: Scene, samples: int = 4) -> Rendered:
     if not scene.camera.has_world or scene.camera.batch_shape:
         raise ValueError("scene: expected one camera with its place in the world")
     moments = max([len(actor.vertices_world) for actor in scene.actors], default=1)
-    stages = [_staged(scene, moment) for moment in range(moments)]
-    rays = unit_rays(scene.camera)
-    light = lighting(scene.light, stages[0].points_world, stages[0].cut, stages[0].faces)
     table, ground, walls = _materials(scene)
-    around = shaded_surroundings(scene, rays, table, ground, walls, light)
-    sight, centre, depth = _sight(scene, stages[0], rays, around[1])
-    picture = _picture(scene, stages, table, light, around, (rays, centre), samples)
+    meshes = _meshes(scene)
+    stages = [_staged(scene, meshes, moment) for moment in range(moments)]
+    places = _PLACES[samples]
+    rays = rays_at(scene.camera, places if stages[0].parts else places[:1])
+    light = lighting(scene.light, stages[0].points_world, meshes.cut, meshes.faces)
+    around = shaded_surroundings(scene, rays[0], table, ground, walls, light)
+    shot = _Shot(scene, meshes, tuple(stages), table, light, around, rays, places)
+    sight, depth, first = _sight(shot)
+    picture = _picture(shot, first)
     return Rendered(
         image=developed(picture, scene.sensor, scene.seed),
         depth_m=depth,
@@ -62,50 +64,63 @@ def render(scene: Scene, samples: int = 4) -> Rendered:
 
 
 @dataclass(frozen=True, eq=False)
-class _Stage:
-    """Everything with a mesh at one moment: actors, then props."""
+class _Meshes:
+    """What does not move of everything with a mesh: actors, then props. Materials are numbered as `_materials` does."""
 
-    points_world: Float[np.ndarray, "vertex 3"]
     faces: Int[np.ndarray, "face 3"]
     cut: Float[np.ndarray, " vertex"]
     canonical: Float32[np.ndarray, "vertex 3"]
     mark: Float32[np.ndarray, " vertex"]
     material: Int[np.ndarray, " face"]
+    first_rows: tuple[int, ...]
+    single: tuple[tuple[Float[np.ndarray, "_"], Int[np.ndarray, "_ 3"]], ...]
+    """Of each actor and prop: cut, and faces counted in its own vertices."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """Where all meshes are at one moment."""
+
+    points_world: Float[np.ndarray, "vertex 3"]
     parts: tuple[Triangles, ...]
     """Of each actor and prop, seen by the camera."""
-    first_rows: tuple[int, ...]
 
 
-def _staged(scene: Scene, moment: int) -> _Stage:
-    """Gather the meshes. Materials are numbered as `_materials` lists them."""
-    points = [actor.vertices_world[min(moment, len(actor.vertices_world) - 1)] for actor in scene.actors]
+def _meshes(scene: Scene) -> _Meshes:
     figures = [actor.figure for actor in scene.actors]
-    points = [np.asarray(p, np.float64) for p in (*points, *(prop.vertices_world for prop in scene.props))]
     faces = [*(figure.faces for figure in figures), *(prop.faces for prop in scene.props)]
-    ones = [np.zeros(len(prop.vertices_world), np.float32) for prop in scene.props]
-    cuts = [*(figure.cut for figure in figures), *ones]
-    starts = np.cumsum([0, *(len(p) for p in points)])
-    first_rows = np.cumsum([0, *(len(f) for f in faces)])
+    zeros = [np.zeros(len(prop.vertices_world), np.float32) for prop in scene.props]
+    cuts = [np.asarray(cut, np.float64) for cut in (*(figure.cut for figure in figures), *zeros)]
+    starts = np.cumsum([0, *(len(cut) for cut in cuts)])
     counts = np.cumsum([0, *(len(figure.materials) for figure in figures)])
     rows = [figure.material_of_face + count for figure, count in zip(figures, counts, strict=False)]
     rows += [np.full(len(prop.faces), counts[-1] + number) for number, prop in enumerate(scene.props)]
-    to_camera = scene.camera.world_to_camera
-    seen = [
-        triangles(scene.camera, to_camera(torch.from_numpy(p)).numpy(), np.asarray(c, np.float64), f)
-        for p, c, f in zip(points, cuts, faces, strict=True)
-    ]
     none = np.zeros((0, 3))
-    return _Stage(
-        points_world=np.concatenate([none, *points]),
+    return _Meshes(
         faces=np.concatenate([none, *(f + s for f, s in zip(faces, starts, strict=False))]).astype(np.int32),
         cut=np.concatenate([none[:, 0], *cuts]),
         canonical=np.concatenate(
             [none, *(f.canonical for f in figures), *(_own_place(p.vertices_world) for p in scene.props)]
         ).astype(np.float32),
-        mark=np.concatenate([none[:, 0], *(f.mark for f in figures), *ones]).astype(np.float32),
+        mark=np.concatenate([none[:, 0], *(f.mark for f in figures), *zeros]).astype(np.float32),
         material=np.concatenate([none[:, 0], *rows]).astype(np.int32),
-        parts=tuple(seen),
-        first_rows=tuple(int(row) for row in first_rows[:-1]),
+        first_rows=tuple(int(row) for row in np.cumsum([0, *(len(f) for f in faces)])[:-1]),
+        single=tuple(zip(cuts, faces, strict=True)),
+    )
+
+
+def _staged(scene: Scene, meshes: _Meshes, moment: int) -> _Stage:
+    camera = scene.camera
+    assert camera.translation_m is not None
+    turn, shift = cam_from_world(camera), camera.translation_m.double().numpy()
+    points = [actor.vertices_world[min(moment, len(actor.vertices_world) - 1)] for actor in scene.actors]
+    points = [np.asarray(p, np.float64) for p in (*points, *(prop.vertices_world for prop in scene.props))]
+    return _Stage(
+        points_world=np.concatenate([np.zeros((0, 3)), *points]),
+        parts=tuple(
+            triangles(camera, p @ turn.T + shift, cut, faces)
+            for p, (cut, faces) in zip(points, meshes.single, strict=True)
+        ),
     )
 
 
@@ -114,7 +129,7 @@ def _own_place(points: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vert
     return points - points.min(0)
 
 
-def _materials(scene: Scene) -> tuple[Float32[np.ndarray, "material 17"], int, tuple[int, ...]]:
+def _materials(scene: Scene) -> tuple[Float32[np.ndarray, "material 18"], int, tuple[int, ...]]:
     """The table of all materials: those of actors, props, walls and floor; with the rows of floor and walls."""
     rows: list[Material] = [m for actor in scene.actors for m in actor.figure.materials]
     rows += [prop.material for prop in scene.props]
@@ -125,30 +140,52 @@ def _materials(scene: Scene) -> tuple[Float32[np.ndarray, "material 17"], int, t
     return material_table(rows), ground, walls
 
 
-def _sight(
-    scene: Scene, stage: _Stage, rays: Float[np.ndarray, "height width 3"], around: Float[np.ndarray, "height width"]
-) -> tuple[Sight, Drawn, Float32[np.ndarray, "height width"]]:
-    """Draw everybody alone through the pixels' centres; say what is seen, by which face, and its depth (z, m)."""
-    alone = tuple(draw(part, rays) for part in stage.parts)
+@dataclass(frozen=True, eq=False)
+class _Shot:
+    """All that a picture is shaded from."""
+
+    scene: Scene
+    meshes: _Meshes
+    stages: tuple[_Stage, ...]
+    table: Float32[np.ndarray, "material 18"]
+    light: Lighting
+    around: tuple[Float32[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]
+    """Light of the surroundings, and how far along each ray they lie (m)."""
+    rays: Float[np.ndarray, "place height width 3"]
+    places: tuple[tuple[float, float], ...]
+
+
+def _sight(shot: _Shot) -> tuple[Sight, Float32[np.ndarray, "height width"], tuple[Drawn, ...]]:
+    """Draw everybody alone at moment 0; say what the pixels' centres see, its depth (z, m), and what all rays meet.
+
+    Of scenes in motion only the centres are drawn.
+    """
+    scene, around = shot.scene, shot.around[1]
+    drawn = len(shot.places) if len(shot.stages) == 1 else 1
+    singles = [drawn_at(part, shot.rays[:drawn], shot.places[:drawn]) for part in shot.stages[0].parts]
+    alone = tuple(single[0] for single in singles)
     nearest, mask = around.copy(), np.zeros(around.shape, dtype=np.uint8)
     props_along = around.copy()
-    for row, drawn in enumerate(alone):
-        closer = drawn.along < nearest
+    for row, one in enumerate(alone):
+        closer = one.along < nearest
         person = row < len(scene.actors)
         mask[closer] = row + 1 if person else PROP_MASK
-        nearest = np.where(closer, drawn.along, nearest)
+        np.minimum(nearest, one.along, out=nearest)
         if not person:
-            props_along = np.minimum(props_along, drawn.along)
+            np.minimum(props_along, one.along, out=props_along)
     with np.errstate(invalid="ignore"):
-        depth = np.where(np.isfinite(nearest), nearest * rays[..., 2], np.inf).astype(np.float32)
-    return Sight(alone[: len(scene.actors)], props_along, mask), _nearest(alone, stage.first_rows, rays.shape), depth
+        depth = np.where(np.isfinite(nearest), nearest * shot.rays[0, ..., 2], np.inf).astype(np.float32)
+    people = len(scene.actors)
+    sight = Sight(alone[:people], tuple(part.points_px for part in shot.stages[0].parts[:people]), props_along, mask)
+    return sight, depth, tuple(_nearest(tuple(parts), shot.meshes.first_rows) for parts in zip(*singles, strict=True))
 
 
-def _nearest(alone: tuple[Drawn, ...], first_rows: tuple[int, ...], shape: tuple[int, ...]) -> Drawn:
+def _nearest(alone: tuple[Drawn, ...], first_rows: tuple[int, ...]) -> Drawn:
     """Put drawings of single meshes together, faces counted over all."""
     if len(alone) == 1:
         return alone[0]
-    result = Drawn(np.full(shape[:2], np.inf), np.full(shape[:2], -1, np.int32), np.zeros(shape, np.float32))
+    size = alone[0].face.shape
+    result = Drawn(np.full(size, np.inf), np.full(size, -1, np.int32), np.zeros((*size, 3), np.float32))
     for drawn, first in zip(alone, first_rows, strict=True):
         closer = drawn.along < result.along
         result.along[closer], result.shares[closer] = drawn.along[closer], drawn.shares[closer]
@@ -156,72 +193,46 @@ def _nearest(alone: tuple[Drawn, ...], first_rows: tuple[int, ...], shape: tuple
     return result
 
 
-def _picture(
-    scene: Scene,
-    stages: list[_Stage],
-    table: Float32[np.ndarray, "material 17"],
-    light: Lighting,
-    around: tuple[Float32[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]],
-    centre: tuple[Float[np.ndarray, "height width 3"], Drawn],
-    samples: int,
-) -> Float32[np.ndarray, "height width 3"]:
-    """The mean light of several drawings over the surroundings, the first being that of the centres."""
-    total = around[0].copy()
+def _picture(shot: _Shot, first: tuple[Drawn, ...]) -> Float32[np.ndarray, "height width 3"]:
+    """The mean light of several drawings over the surroundings; `first` are those of moment 0 (`_sight`)."""
+    stages, meshes = shot.stages, shot.meshes
+    total = shot.around[0].copy()
     if not stages[0].parts:
         return total
-    places = _PLACES[samples]
-    count = max(len(places), len(stages))
-    normals = [normals_of(stage.points_world, stage.faces) for stage in stages]
-    meshes = [joined(stage.parts, stage.first_rows) for stage in stages]
+    count = max(len(shot.places), len(stages))
     row_shaded = np.full(total.shape[:2], -1, dtype=np.int32)
-    shaded = np.zeros_like(total)
+    shaded = np.empty_like(total)
+    normals = normals_of(stages[0].points_world, meshes.faces)
     for number in range(count):
-        if len(stages) > 1:
+        place = number % len(shot.places)
+        if number == 0 or len(stages) == 1:
+            seen = first[number]
+        else:
+            stage = stages[number * len(stages) // count]
+            seen = drawn_at(joined(stage.parts, meshes.first_rows), shot.rays[place][None], (shot.places[place],))[0]
+            normals = normals_of(stage.points_world, meshes.faces)
             row_shaded[:] = -1  # what moves is shaded anew: its texture is to blur as well
-        moment, place = number * len(stages) // count, places[number % len(places)]
-        rays, seen = centre
-        if number > 0:
-            rays = unit_rays(scene.camera, place)
-            seen = draw(meshes[moment], rays, place)
-        _add_shaded(
-            scene,
-            stages[moment],
-            normals[moment],
-            table,
-            light,
-            around,
-            seen,
-            rays,
-            1.0 / count,
-            (row_shaded, shaded, total),
-        )
+        _add_shaded(shot, normals, seen, shot.rays[place], 1.0 / count, (row_shaded, shaded, total))
     return total
 
 
 def _add_shaded(
-    scene: Scene, stage: _Stage, normals: np.ndarray, table: np.ndarray, light: Lighting,
-    around: tuple[np.ndarray, np.ndarray], seen: Drawn, rays: np.ndarray, weight: float,
+    shot: _Shot, normals: np.ndarray, seen: Drawn, rays: Rays, weight: float,
     buffers: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:  # fmt: skip
     """Shade one drawing and add it, weighted, to the last of the buffers."""
     wp = warp()
     from sightline.synth.shading_kernels import shade_surfaces
 
-    rows, columns = (np.flatnonzero((seen.face >= 0).any(axis)) for axis in (1, 0))
+    there = seen.face >= 0
+    rows, columns = (np.flatnonzero(there.any(axis)) for axis in (1, 0))
     if len(rows) == 0:
         return
+    scene, meshes, light = shot.scene, shot.meshes, shot.light
     inputs = [
-        shared(rays, wp.vec3d), world_from_cam(scene), wp.vec3(*scene.camera.position_world.double().tolist()),
-        shared(seen.face, wp.int32), shared(seen.shares, wp.vec3f), shared(seen.along, wp.float64),
-        shared(around[0], wp.vec3f), shared(around[1], wp.float64), shared(stage.faces, wp.vec3i),
-        shared(stage.material, wp.int32), shared(normals, wp.vec3f), shared(stage.canonical, wp.vec3f),
-        shared(stage.mark, wp.float32), shared(table, wp.float32), light.lamp, light.lamp_map, light.zenith_map,
-        pixel_angle(scene), weight, shared(buffers[0], wp.int32), shared(buffers[1], wp.vec3f), int(columns[0]),
-        int(rows[0]), shared(buffers[2], wp.vec3f),
+        rays, world_from_cam(scene), wp.vec3(*scene.camera.position_world.double().tolist()), seen.face, seen.shares,
+        seen.along, *shot.around, meshes.faces, meshes.material, normals, meshes.canonical, meshes.mark, shot.table,
+        light.lamp, light.lamp_map, light.zenith_map, pixel_angle(scene), weight, *buffers[:2], int(columns[0]),
+        int(columns[-1]), int(rows[0]), buffers[2],
     ]  # fmt: skip
-    wp.launch(
-        shade_surfaces,
-        dim=(int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1),
-        inputs=inputs,
-        device="cpu",
-    )
+    wp.launch(shade_surfaces, dim=int(rows[-1] - rows[0]) + 1, inputs=inputs, device="cpu")

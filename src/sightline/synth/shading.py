@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from sightline.synth.drawing import shared, warp
+from sightline.synth.drawing import warp
 from sightline.synth.figure import PATTERNS, Material
 from sightline.synth.scene import Light
 
@@ -24,19 +25,20 @@ LINEAR_OF_SRGB: Final[Float32[np.ndarray, "256"]] = np.where(
 """Linear light of each of the 256 values of sRGB."""
 
 
-def material_table(materials: Sequence[Material]) -> Float32[np.ndarray, "material 17"]:
-    """Rows as the kernels read them: kind, pattern, scale, angle, gloss, roughness, bump, seed, three colours.
+def material_table(materials: Sequence[Material]) -> Float32[np.ndarray, "material 18"]:
+    """Rows as the kernels read them: kind, pattern, scale (m), cosine of its angle, gloss, roughness, bump, seed,
+    three colours, sine of the angle.
 
     Raises:
         ValueError: for a material without a colour, or of a pattern or kind that there is not.
     """
-    table = np.zeros((max(len(materials), 1), 17), dtype=np.float32)
+    table = np.zeros((max(len(materials), 1), 18), dtype=np.float32)
     for row, m in enumerate(materials):
         if m.pattern not in PATTERNS or m.kind not in _KINDS or not m.colours:
             raise ValueError(f"materials: unknown kind or pattern, or no colour, in {m}")
         colours = (*m.colours, m.colours[-1], m.colours[-1])[:3]
-        numbers = (_KINDS.index(m.kind), PATTERNS.index(m.pattern), max(m.scale_m, 1e-3), m.angle, m.gloss, m.roughness)
-        table[row] = (*numbers, m.bump, m.seed % 1_000_000, *np.ravel(colours))
+        numbers = (_KINDS.index(m.kind), PATTERNS.index(m.pattern), max(m.scale_m, 1e-3), math.cos(m.angle), m.gloss)
+        table[row] = (*numbers, m.roughness, m.bump, m.seed % 1_000_000, *np.ravel(colours), math.sin(m.angle))
     return table
 
 
@@ -48,7 +50,7 @@ def normals_of(
     from sightline.synth.shading_kernels import add_normals
 
     normals = np.zeros((len(points), 3), dtype=np.float32)
-    inputs = [shared(points, wp.vec3d), shared(faces.astype(np.int32), wp.vec3i), shared(normals, wp.vec3f)]
+    inputs = [np.ascontiguousarray(points), np.ascontiguousarray(faces, dtype=np.int32), normals]
     wp.launch(add_normals, dim=1, inputs=inputs, device="cpu")
     return normals
 
@@ -58,8 +60,8 @@ class Lighting:
     """A light with its shadow maps, as the kernels take it."""
 
     lamp: Any
-    lamp_map: Any
-    zenith_map: Any
+    lamp_map: Float32[np.ndarray, "lamp lamp"]
+    zenith_map: Float32[np.ndarray, "zenith zenith"]
 
 
 def lighting(
@@ -87,7 +89,7 @@ def lighting(
         maps.append((nearest, wp.mat44(*matrix.astype(np.float32).ravel()), texel))
     lamp.lamp_from_world, lamp.texel_m = maps[0][1:]
     lamp.zenith_from_world, lamp.zenith_texel_m = maps[1][1:]
-    return Lighting(lamp, shared(maps[0][0], wp.float32), shared(maps[1][0], wp.float32))
+    return Lighting(lamp, maps[0][0], maps[1][0])
 
 
 def _heights(
@@ -108,12 +110,7 @@ def _heights(
     matrix = np.eye(4)
     matrix[:3, :3] = axes / np.array([[texel], [texel], [1.0]])
     matrix[:2, 3] = 0.5 * size - (low + high)[:2] / 2 / texel
-    placed = (turned.T / [texel, texel, 1.0] + matrix[:3, 3]).astype(np.float32)
+    placed = np.ascontiguousarray((turned / [[texel], [texel], [1.0]] + matrix[:3, 3:]).T, dtype=np.float32)
     nearest = np.full((size, size), _NOTHING, dtype=np.float32)
-    inputs = [
-        shared(placed, wp.vec3f),
-        shared(cut.astype(np.float64), wp.float64),
-        shared(faces.astype(np.int32), wp.vec3i),
-    ]
-    wp.launch(draw_heights, dim=1, inputs=[*inputs, shared(nearest, wp.float32)], device="cpu")
+    wp.launch(draw_heights, dim=1, inputs=[placed, cut, faces, nearest], device="cpu")
     return nearest, matrix, texel

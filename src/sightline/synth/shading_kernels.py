@@ -1,7 +1,6 @@
 """How surfaces look in their light: shadows, materials, floor, walls and backdrop; compiled by warp for the CPU.
 
-Rows of `materials`: kind, pattern, scale (m), angle, gloss, roughness, bump, seed, then three colours (see
-`shading.material_table`). All positions are in the world's frame, all colours linear.
+Rows of `materials` are those of `shading.material_table`. All positions are in the world's frame, all colours linear.
 """
 
 import warp as wp
@@ -103,12 +102,13 @@ def draw_heights(
             x1 = wp.min(int(wp.floor(wp.max(a[0], wp.max(b[0], c[0])) - 0.5)), size - 1)
             y0 = wp.max(int(wp.ceil(wp.min(a[1], wp.min(b[1], c[1])) - 0.5)), 0)
             y1 = wp.min(int(wp.floor(wp.max(a[1], wp.max(b[1], c[1])) - 0.5)), size - 1)
+            scale = 1.0 / area
             for y in range(y0, y1 + 1):
                 for x in range(x0, x1 + 1):
                     px = float(x) + 0.5
                     py = float(y) + 0.5
-                    v = ((px - a[0]) * (c[1] - a[1]) - (py - a[1]) * (c[0] - a[0])) / area
-                    w = ((b[0] - a[0]) * (py - a[1]) - (b[1] - a[1]) * (px - a[0])) / area
+                    v = ((px - a[0]) * (c[1] - a[1]) - (py - a[1]) * (c[0] - a[0])) * scale
+                    w = ((b[0] - a[0]) * (py - a[1]) - (b[1] - a[1]) * (px - a[0])) * scale
                     if v >= 0.0 and w >= 0.0 and v + w <= 1.0:
                         height = a[2] + v * (b[2] - a[2]) + w * (c[2] - a[2])
                         nearest[y, x] = wp.max(nearest[y, x], height)
@@ -154,8 +154,8 @@ def albedo(row: int, materials: wp.array2d(dtype=float), point: wp.vec3, mark: f
         fine = 1.0 - smooth(0.002, 0.012, pixel_m)
         colour = first + (second - first) * wp.clamp(0.5 + 0.8 * lock + 0.6 * strand * fine, 0.0, 1.0)
     else:
-        angle = materials[row, 3]
-        colour = patterned(int(materials[row, 1]), point, first, second, third, scale, angle, seed, pixel_m)
+        turn = wp.vec2(materials[row, 3], materials[row, 17])
+        colour = patterned(int(materials[row, 1]), point, first, second, third, scale, turn, seed, pixel_m)
         colour = colour + (second - colour) * mark
         if kind == FLAT:
             colour = colour * (1.0 + 0.2 * cloudy_flat(seed + 3, 1.7 * wp.vec2(point[0], point[1]), 1.7 * pixel_m))
@@ -209,36 +209,51 @@ def lit(
     lamp: Lamp, lamp_map: wp.array2d(dtype=float), zenith_map: wp.array2d(dtype=float),
 ) -> wp.vec3:  # fmt: skip
     """The light that leaves a point towards `view`: lamp with shadow, light from all around, a highlight."""
+    facing = wp.dot(normal, lamp.towards)
+    wrapped = facing
+    if kind == SKIN:
+        wrapped = (facing + 0.28) / 1.28
     shade = float(1.0)
     open_sky = float(1.0)
     if lamp.shadows == 1:
         offset = point + 0.01 * normal
-        shade = unshaded(
-            lamp_map, lamp.lamp_from_world, lamp.texel_m, offset, lamp.softness, 3.0 * lamp.texel_m, LAMP_TAPS
-        )
+        if wrapped > 0.0:
+            shade = unshaded(
+                lamp_map, lamp.lamp_from_world, lamp.texel_m, offset, lamp.softness, 3.0 * lamp.texel_m, LAMP_TAPS
+            )
         open_sky = unshaded(
             zenith_map, lamp.zenith_from_world, lamp.zenith_texel_m, offset, 0.7, 3.0 * lamp.zenith_texel_m, ZENITH_TAPS
         )
-    facing = wp.dot(normal, lamp.towards)
-    diffuse = wp.vec3(1.0, 1.0, 1.0) * wp.max(facing, 0.0)
+    lit_share = wp.max(facing, 0.0)
+    diffuse = wp.vec3(lit_share, lit_share, lit_share)
     if kind == SKIN:
-        red = wp.max((facing + 0.28) / 1.28, 0.0)
-        diffuse = wp.vec3(red, wp.max((facing + 0.10) / 1.10, 0.0), wp.max((facing + 0.06) / 1.06, 0.0))
+        diffuse = wp.vec3(
+            wp.max(wrapped, 0.0), wp.max((facing + 0.10) / 1.10, 0.0), wp.max((facing + 0.06) / 1.06, 0.0)
+        )
     upward = 0.5 + 0.5 * normal[2]
     around = (lamp.ground + (lamp.sky - lamp.ground) * upward) * (0.4 + 0.6 * open_sky)
     light = wp.cw_mul(diffuse, lamp.lamp) * shade + around
     result = wp.cw_mul(colour, light)
     if gloss <= 0.0:
         return result
-    half = wp.normalize(view + lamp.towards)
-    sharp = 2.0 / wp.max(roughness * roughness, 0.01)
-    glint = wp.pow(wp.max(wp.dot(normal, half), 0.0), sharp) * (sharp + 2.0) / 8.0 * wp.max(facing, 0.0)
-    rim = wp.pow(1.0 - wp.max(wp.dot(normal, view), 0.0), 5.0)
+    glint = highlight(normal, wp.normalize(view + lamp.towards), roughness) * lit_share
+    beside = 1.0 - wp.max(wp.dot(normal, view), 0.0)
+    rim = beside * beside * (beside * beside) * beside
     tint = wp.vec3(1.0, 1.0, 1.0)
     if kind == HAIR:
         tint = wp.vec3(0.4, 0.4, 0.4) + 2.0 * colour
     result = result + gloss * wp.cw_mul(tint, lamp.lamp * (glint * shade) + around * (0.15 + 0.6 * rim))
     return result
+
+
+@wp.func
+def highlight(normal: wp.vec3, half: wp.vec3, roughness: float) -> float:
+    """The lobe (n·h)^s of Blinn and Phong, normalized; 0 where it would be below e⁻¹² of its peak."""
+    sharp = 2.0 / wp.max(roughness * roughness, 0.01)
+    aligned = wp.dot(normal, half)
+    if sharp * (1.0 - aligned) > 12.0 or aligned <= 0.0:
+        return 0.0
+    return wp.pow(aligned, sharp) * (sharp + 2.0) / 8.0
 
 
 @wp.func
@@ -309,18 +324,15 @@ def single(vector: wp.vec3d) -> wp.vec3:
     return wp.vec3(float(vector[0]), float(vector[1]), float(vector[2]))
 
 
-@wp.kernel(enable_backward=False)
-def shade_surroundings(
-    rays_cam: wp.array2d(dtype=wp.vec3d), world_from_cam: wp.mat33d, around: Surroundings, lamp: Lamp,
-    materials: wp.array2d(dtype=float),
+@wp.func
+def surroundings_along(
+    ray_cam: wp.vec3d, world_from_cam: wp.mat33d, around: Surroundings, lamp: Lamp, materials: wp.array2d(dtype=float),
     wall_points: wp.array(dtype=wp.vec3f), wall_normals: wp.array(dtype=wp.vec3f), wall_materials: wp.array(dtype=int),
     picture: wp.array3d(dtype=wp.uint8), linear: wp.array(dtype=float), pixel_rad: float,
-    lamp_map: wp.array2d(dtype=float), zenith_map: wp.array2d(dtype=float), colours: wp.array2d(dtype=wp.vec3f),
-    along: wp.array2d(dtype=wp.float64),
-):  # fmt: skip
-    """What each pixel would show without people and things, and how far along its ray it lies (infinite: backdrop)."""
-    y, x = wp.tid()
-    ray = single(world_from_cam * rays_cam[y, x])
+    lamp_map: wp.array2d(dtype=float), zenith_map: wp.array2d(dtype=float),
+) -> wp.vec4:  # fmt: skip
+    """What a ray shows without people and things, and how far along it that lies (infinite: backdrop)."""
+    ray = single(world_from_cam * ray_cam)
     colour = wp.vec3(0.0, 0.0, 0.0)
     nearest = float(wp.inf)
     wall = int(-1)
@@ -347,21 +359,16 @@ def shade_surroundings(
         point = around.camera_position + floor_far * ray
         up = wp.vec3(0.0, 0.0, 1.0)
         if around.ground_kind == 1:
-            shade = unshaded(
-                lamp_map, lamp.lamp_from_world, lamp.texel_m, point, lamp.softness, 3.0 * lamp.texel_m, LAMP_TAPS
-            )
-            sky = unshaded(
-                zenith_map,
-                lamp.zenith_from_world,
-                lamp.zenith_texel_m,
-                point,
-                0.7,
-                3.0 * lamp.zenith_texel_m,
-                ZENITH_TAPS,
-            )
-            if lamp.shadows == 0:
-                shade = 1.0
-                sky = 1.0
+            shade = float(1.0)
+            sky = float(1.0)
+            if lamp.shadows == 1:
+                shade = unshaded(
+                    lamp_map, lamp.lamp_from_world, lamp.texel_m, point, lamp.softness, 3.0 * lamp.texel_m, LAMP_TAPS
+                )
+                sky = unshaded(
+                    zenith_map, lamp.zenith_from_world, lamp.zenith_texel_m, point, 0.7, 3.0 * lamp.zenith_texel_m,
+                    ZENITH_TAPS,
+                )
             colour = behind(ray, around, picture, linear)
             bright = lamp.lamp[1] * wp.max(lamp.towards[2], 0.0)
             colour = colour * ((bright * shade + lamp.sky[1] * (0.4 + 0.6 * sky)) / (bright + lamp.sky[1] + 1.0e-6))
@@ -382,8 +389,51 @@ def shade_surroundings(
     else:
         colour = behind(ray, around, picture, linear)
         nearest = wp.inf
-    colours[y, x] = colour
-    along[y, x] = wp.float64(nearest)
+    return wp.vec4(colour[0], colour[1], colour[2], nearest)
+
+
+@wp.kernel(enable_backward=False)
+def shade_surroundings(
+    rays_cam: wp.array2d(dtype=wp.vec3d), world_from_cam: wp.mat33d, around: Surroundings, lamp: Lamp,
+    materials: wp.array2d(dtype=float),
+    wall_points: wp.array(dtype=wp.vec3f), wall_normals: wp.array(dtype=wp.vec3f), wall_materials: wp.array(dtype=int),
+    picture: wp.array3d(dtype=wp.uint8), linear: wp.array(dtype=float), pixel_rad: float,
+    lamp_map: wp.array2d(dtype=float), zenith_map: wp.array2d(dtype=float), colours: wp.array2d(dtype=wp.vec3f),
+    along: wp.array2d(dtype=wp.float64),
+):  # fmt: skip
+    """`surroundings_along` of every pixel. One thread for each row: to start one for each pixel takes a fifth of it."""
+    y = wp.tid()
+    for x in range(rays_cam.shape[1]):
+        seen = surroundings_along(
+            rays_cam[y, x], world_from_cam, around, lamp, materials, wall_points, wall_normals, wall_materials, picture,
+            linear, pixel_rad, lamp_map, zenith_map,
+        )  # fmt: skip
+        colours[y, x] = wp.vec3(seen[0], seen[1], seen[2])
+        along[y, x] = wp.float64(seen[3])
+
+
+@wp.func
+def surface_along(
+    ray_cam: wp.vec3d, far: float, t: wp.vec3i, s: wp.vec3, row: int, world_from_cam: wp.mat33d,
+    camera_position: wp.vec3, normals: wp.array(dtype=wp.vec3f), canonical: wp.array(dtype=wp.vec3f),
+    mark: wp.array(dtype=float), materials: wp.array2d(dtype=float), lamp: Lamp, lamp_map: wp.array2d(dtype=float),
+    zenith_map: wp.array2d(dtype=float), pixel_rad: float,
+) -> wp.vec3:  # fmt: skip
+    """What a ray shows that meets, `far` along it, the face of vertices `t` where its corners have the shares `s`."""
+    ray = single(world_from_cam * ray_cam)
+    normal = wp.normalize(s[0] * normals[t[0]] + s[1] * normals[t[1]] + s[2] * normals[t[2]])
+    if wp.dot(normal, ray) > 0.0:
+        normal = wp.normalize(normal - 1.02 * wp.dot(normal, ray) * ray)
+    point = s[0] * canonical[t[0]] + s[1] * canonical[t[1]] + s[2] * canonical[t[2]]
+    marked = s[0] * mark[t[0]] + s[1] * mark[t[1]] + s[2] * mark[t[2]]
+    kind = int(materials[row, 0])
+    pixel_m = far * pixel_rad
+    base = albedo(row, materials, point, marked, pixel_m)
+    tilted = tilted_normal(normal, point, materials[row, 6], int(materials[row, 7]), kind, pixel_m)
+    return lit(
+        base, kind, materials[row, 4], materials[row, 5], tilted, -ray, camera_position + far * ray, lamp, lamp_map,
+        zenith_map,
+    )  # fmt: skip
 
 
 @wp.kernel(enable_backward=False)
@@ -395,40 +445,22 @@ def shade_surfaces(
     normals: wp.array(dtype=wp.vec3f), canonical: wp.array(dtype=wp.vec3f), mark: wp.array(dtype=float),
     materials: wp.array2d(dtype=float), lamp: Lamp, lamp_map: wp.array2d(dtype=float),
     zenith_map: wp.array2d(dtype=float), pixel_rad: float, weight: float, shaded_row: wp.array2d(dtype=int),
-    shaded: wp.array2d(dtype=wp.vec3f), first_x: int, first_y: int, total: wp.array2d(dtype=wp.vec3f),
+    shaded: wp.array2d(dtype=wp.vec3f), first_x: int, last_x: int, first_y: int, total: wp.array2d(dtype=wp.vec3f),
 ):  # fmt: skip
     """Put what every ray meets first into `total`, which is the surroundings at the beginning, by a share of `weight`.
 
     A pixel shades a material once: `shaded_row` and `shaded` hold the last one and its colour. So what several drawings
-    are for, the edges between surfaces, costs little more than one.
+    are for, the edges between surfaces, costs little more than one. One thread for each row of pixels.
     """
-    j, i = wp.tid()
-    y = j + first_y
-    x = i + first_x
-    face = face_seen[y, x]
-    if face < 0 or along[y, x] > around_along[y, x]:
-        return
-    row = face_material[face]
-    if shaded_row[y, x] == row:
-        total[y, x] = total[y, x] + weight * (shaded[y, x] - around[y, x])
-        return
-    far = float(along[y, x])
-    ray = single(world_from_cam * rays_cam[y, x])
-    t = faces[face]
-    s = shares[y, x]
-    normal = wp.normalize(s[0] * normals[t[0]] + s[1] * normals[t[1]] + s[2] * normals[t[2]])
-    if wp.dot(normal, ray) > 0.0:
-        normal = wp.normalize(normal - 1.02 * wp.dot(normal, ray) * ray)
-    point = s[0] * canonical[t[0]] + s[1] * canonical[t[1]] + s[2] * canonical[t[2]]
-    marked = s[0] * mark[t[0]] + s[1] * mark[t[1]] + s[2] * mark[t[2]]
-    kind = int(materials[row, 0])
-    pixel_m = far * pixel_rad
-    base = albedo(row, materials, point, marked, pixel_m)
-    tilted = tilted_normal(normal, point, materials[row, 6], int(materials[row, 7]), kind, pixel_m)
-    shown = lit(
-        base, kind, materials[row, 4], materials[row, 5], tilted, -ray, camera_position + far * ray, lamp, lamp_map,
-        zenith_map,
-    )  # fmt: skip
-    shaded_row[y, x] = row
-    shaded[y, x] = shown
-    total[y, x] = total[y, x] + weight * (shown - around[y, x])
+    y = wp.tid() + first_y
+    for x in range(first_x, last_x + 1):
+        face = face_seen[y, x]
+        if face >= 0 and along[y, x] <= around_along[y, x]:
+            row = face_material[face]
+            if shaded_row[y, x] != row:
+                shaded[y, x] = surface_along(
+                    rays_cam[y, x], float(along[y, x]), faces[face], shares[y, x], row, world_from_cam,
+                    camera_position, normals, canonical, mark, materials, lamp, lamp_map, zenith_map, pixel_rad,
+                )  # fmt: skip
+                shaded_row[y, x] = row
+            total[y, x] = total[y, x] + weight * (shaded[y, x] - around[y, x])

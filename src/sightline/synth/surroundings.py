@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32
 
-from sightline.synth.drawing import cam_from_world, shared, warp
+from sightline.synth.drawing import cam_from_world, warp
 from sightline.synth.scene import Scene
 from sightline.synth.shading import LINEAR_OF_SRGB, Lighting
 
@@ -17,7 +17,7 @@ _GROUND = ("none", "shadow", "textured")
 def shaded_surroundings(
     scene: Scene,
     rays_cam: Float[np.ndarray, "height width 3"],
-    materials: Float32[np.ndarray, "material 17"],
+    materials: Float32[np.ndarray, "material 18"],
     ground_row: int,
     wall_rows: tuple[int, ...],
     lighting: Lighting,
@@ -49,14 +49,13 @@ def shaded_surroundings(
     points = np.array([wall.point_world for wall in scene.walls], dtype=np.float32).reshape(-1, 3)
     rows = np.array(wall_rows, dtype=np.int32)
     size = rays_cam.shape[:2]
-    colours, along = np.zeros((*size, 3), dtype=np.float32), np.empty(size)
+    colours, along = np.empty((*size, 3), dtype=np.float32), np.empty(size)
     inputs = [
-        shared(rays_cam, wp.vec3d), world_from_cam(scene), around, lighting.lamp, shared(materials, wp.float32),
-        shared(points, wp.vec3f), shared(normals, wp.vec3f), shared(rows, wp.int32),
-        shared(scene.backdrop.picture, wp.uint8), shared(LINEAR_OF_SRGB, wp.float32), pixel_angle(scene),
-        lighting.lamp_map, lighting.zenith_map, shared(colours, wp.vec3f), shared(along, wp.float64),
+        rays_cam, world_from_cam(scene), around, lighting.lamp, materials, points, normals, rows,
+        scene.backdrop.picture, LINEAR_OF_SRGB, pixel_angle(scene), lighting.lamp_map, lighting.zenith_map,
+        colours, along,
     ]  # fmt: skip
-    wp.launch(shade_surroundings, dim=size, inputs=inputs, device="cpu")
+    wp.launch(shade_surroundings, dim=size[0], inputs=inputs, device="cpu")
     return colours, along
 
 

@@ -8,6 +8,7 @@ and how deep it may lie under them, is a table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -83,6 +84,8 @@ class Sight:
 
     alone: tuple[Drawn, ...]
     """Each actor as if nobody and nothing else were there."""
+    points_px: tuple[Float[np.ndarray, "_ 2"], ...]
+    """Of each actor at moment 0, its vertices first; NaN where one cannot be seen."""
     props_along: Float[np.ndarray, "height width"]
     """Nearest thing, wall or floor (m along the ray)."""
     mask: UInt8[np.ndarray, "height width"]
@@ -101,7 +104,7 @@ def _person(scene: Scene, sight: Sight, row: int, actor: Actor) -> RenderedPerso
     landmarks = to_camera(actor.landmarks_world)
     px = camera.project(landmarks)[0].numpy()
     figure = actor.figure
-    whole = camera.project(to_camera(actor.vertices_world[0][_shown(figure)]))[0].numpy().T.copy()
+    whole = sight.points_px[row][_shown(figure)].T.copy()
     seen = sight.mask == row + 1
     return RenderedPerson(
         landmarks_cam=landmarks.numpy(),
@@ -118,11 +121,12 @@ def _person(scene: Scene, sight: Sight, row: int, actor: Actor) -> RenderedPerso
     )
 
 
-def _shown(figure: Figure) -> Bool[np.ndarray, " vertex"]:
+@lru_cache(maxsize=64)
+def _shown(figure: Figure) -> Int[np.ndarray, " some"]:
     """The vertices that something drawn hangs on."""
     used = np.zeros(len(figure.vertices), dtype=bool)
     used[figure.faces] = True
-    return used & (figure.cut >= 0)
+    return np.flatnonzero(used & (figure.cut >= 0))
 
 
 def _hidden_by(
