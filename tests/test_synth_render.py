@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 
 import numpy as np
 import pytest
@@ -275,13 +276,29 @@ def test_motion_blurs_the_picture_and_leaves_the_labels() -> None:
     moving = dataclasses.replace(still, vertices_world=moments)
     held = dataclasses.replace(still, vertices_world=np.repeat(still.vertices_world, 4, axis=0))
     sharp, same, blurred = (render(scene(actor)) for actor in (still, held, moving))
-    assert np.abs(sharp.image.astype(int) - same.image).max() <= 24  # shaded anew at each place of the pixel
+    assert sharp.image.tobytes() == same.image.tobytes()
     assert sharp.mask.tobytes() == blurred.mask.tobytes()
     assert sharp.depth_m.tobytes() == blurred.depth_m.tobytes()
     edges = lambda picture: np.abs(np.diff(picture.image.astype(float), axis=1))[sharp.mask[:, 1:] > 0].mean()  # noqa: E731
     moved = (np.abs(sharp.image.astype(int) - blurred.image).max(-1) > 12) & (sharp.mask == 0)
     assert moved.sum() > 20
     assert edges(blurred) < edges(sharp)
+
+
+def test_slow_people_need_fewer_moments_and_look_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("sightline.synth.render")
+    still, focal = ball_person(), float(camera_at().focal_px[0])
+    for pixels, count in ((0.1, 1), (0.7, 2), (3.0, 4)):
+        steps = np.linspace(0, pixels / focal * 3.0, 4, dtype=np.float32)  # some 3 m away
+        moments = np.stack([still.vertices_world[0] + np.float32([step, 0, 0]) for step in steps])
+        moving = scene(dataclasses.replace(still, vertices_world=moments))
+        assert len(module._moments(moving)) == count
+        few = render(moving)
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "_STEPS_PX", (-1.0, -1.0))
+            all_of_them = render(moving)
+        assert np.abs(few.image.astype(float) - all_of_them.image).mean() < 0.5
+        assert few.mask.tobytes() == all_of_them.mask.tobytes()
 
 
 def test_a_lamp_overhead_lights_a_floor_as_lambert_has_it_and_a_ball_shades_it() -> None:

@@ -89,7 +89,7 @@ def triangles(
 
     A face that reaches behind the camera has no outline in the picture; it asks every pixel.
     """
-    px = _projected(camera, points_cam)
+    px = projected(camera, points_cam)
     before, kept = np.isfinite(px[:, 0]), cut >= 0
     rows = np.flatnonzero(_any_corner(kept, faces) & _any_corner(before, faces)).astype(np.int32)
     faces = faces[rows].astype(np.int32)
@@ -105,8 +105,8 @@ def triangles(
     return Triangles(points_cam, px, np.asarray(cut, np.float64), faces, rows, pad)
 
 
-def _projected(camera: Camera, points: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 2"]:
-    """`Camera.project`, NaN where there is no pixel; of a pinhole without the dozen passes that any lens takes."""
+def projected(camera: Camera, points: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 2"]:
+    """Return `Camera.project`, NaN where there is no pixel; of a pinhole without the dozen passes of any lens."""
     if not camera.is_pinhole:
         return camera.project(torch.from_numpy(points))[0].numpy()
     focal, center = camera.focal_px.double().numpy(), camera.center_px.double().numpy()
@@ -131,7 +131,7 @@ def _bends(camera: Camera, points: np.ndarray, px: np.ndarray, faces: np.ndarray
     corners = px[faces[large]]
     for first, second in ((0, 1), (1, 2), (2, 0)):
         middles = (points[faces[large, first]] + points[faces[large, second]]) / 2
-        seen = _projected(camera, middles)
+        seen = projected(camera, middles)
         a, b = corners[:, first], corners[:, second]
         along = (b - a) / np.maximum(np.linalg.norm(b - a, axis=-1, keepdims=True), 1e-9)
         off = np.abs((seen - a)[:, 0] * along[:, 1] - (seen - a)[:, 1] * along[:, 0])

@@ -64,8 +64,52 @@ def noise_at(seed: int, point: wp.vec3) -> float:
     v = eased(point[1] - y)
     key = wp.uint32(seed) * wp.uint32(0x1E3779B1)
     below = square(key, int(x), int(y), int(z), u, v)
+    if point[2] == z:  # floors and walls
+        return 0.8 * below
     above = square(key, int(x), int(y), int(z) + 1, u, v)
     return 0.8 * between(below, above, eased(point[2] - z))
+
+
+@wp.func
+def noise_and_slope_at(seed: int, point: wp.vec3) -> wp.vec4:
+    """`noise_at`, and its slope along x, y and z."""
+    x = wp.floor(point[0])
+    y = wp.floor(point[1])
+    z = wp.floor(point[2])
+    at = wp.vec3(point[0] - x, point[1] - y, point[2] - z)
+    u = eased(at[0])
+    v = eased(at[1])
+    w = eased(at[2])
+    key = wp.uint32(seed) * wp.uint32(0x1E3779B1)
+    i = int(x)
+    j = int(y)
+    k = int(z)
+    a = corner(key, i, j, k)
+    b = corner(key, i, j + 1, k)
+    c = corner(key, i, j, k + 1)
+    d = corner(key, i, j + 1, k + 1)
+    across_a = corner(key, i + 1, j, k) - a
+    across_b = corner(key, i + 1, j + 1, k) - b
+    across_c = corner(key, i + 1, j, k + 1) - c
+    across_d = corner(key, i + 1, j + 1, k + 1) - d
+    a = a + u * across_a
+    b = b + u * across_b
+    c = c + u * across_c
+    d = d + u * across_d
+    below = between(a, b, v)
+    above = between(c, d, v)
+    return 0.8 * wp.vec4(
+        between(below, above, w),
+        steepness(at[0]) * between(between(across_a, across_b, v), between(across_c, across_d, v), w),
+        steepness(at[1]) * between(b - a, d - c, w),
+        steepness(at[2]) * (above - below),
+    )
+
+
+@wp.func
+def steepness(t: float) -> float:
+    """The derivative of `eased`."""
+    return 30.0 * t * t * (t * (t - 2.0) + 1.0)
 
 
 @wp.func

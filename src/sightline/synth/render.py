@@ -12,8 +12,20 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from sightline.synth.drawing import Drawn, Rays, Triangles, cam_from_world, drawn_at, joined, rays_at, triangles, warp
-from sightline.synth.figure import Material
+from sightline.camera import Camera
+from sightline.synth.drawing import (
+    Drawn,
+    Rays,
+    Triangles,
+    cam_from_world,
+    drawn_at,
+    joined,
+    projected,
+    rays_at,
+    triangles,
+    warp,
+)
+from sightline.synth.figure import Actor, Material
 from sightline.synth.rendered import PROP_MASK, Rendered
 from sightline.synth.scene import Scene
 from sightline.synth.sensor import developed
@@ -27,6 +39,11 @@ _PLACES: Final[dict[int, tuple[tuple[float, float], ...]]] = {
     4: ((0.0, 0.0), (0.0, -0.4), (-0.35, 0.2), (0.35, 0.2)),
 }
 """Where in a pixel its rays go through, off its centre, by how many there are; labels already ask the centre."""
+_STEPS_PX: Final = (0.25, 1.0)
+_MOST: Final = 0.95
+_SPARSE: Final = 16
+"""Of people in motion: this share of every 16th vertex moves less, while the shutter is open, than what calls for two
+moments, or for all that a scene has."""
 
 
 def render(scene: Scene, samples: int = 4) -> Rendered:
@@ -43,10 +60,9 @@ def render(scene: Scene, samples: int = 4) -> Rendered:
         raise ValueError(f"samples: expected one of {sorted(_PLACES)}, got {samples}")
     if not scene.camera.has_world or scene.camera.batch_shape:
         raise ValueError("scene: expected one camera with its place in the world")
-    moments = max([len(actor.vertices_world) for actor in scene.actors], default=1)
     table, ground, walls = _materials(scene)
     meshes = _meshes(scene)
-    stages = [_staged(scene, meshes, moment) for moment in range(moments)]
+    stages = [_staged(scene, meshes, moment) for moment in _moments(scene)]
     places = _PLACES[samples]
     rays = rays_at(scene.camera, places if stages[0].parts else places[:1])
     light = lighting(scene.light, stages[0].points_world, meshes.cut, meshes.faces)
@@ -109,16 +125,37 @@ def _meshes(scene: Scene) -> _Meshes:
     )
 
 
-def _staged(scene: Scene, meshes: _Meshes, moment: int) -> _Stage:
-    camera = scene.camera
+def _moments(scene: Scene) -> tuple[int, ...]:
+    """Which moments of a scene to draw: so many that, from each to the next, people move by less than a pixel or so."""
+    last = max([len(actor.vertices_world) for actor in scene.actors], default=1) - 1
+    far = 0.0
+    for actor in scene.actors if last else ():
+        before, after = (
+            projected(scene.camera, _in_camera(scene.camera, _at(actor, moment)[::_SPARSE])) for moment in (0, last)
+        )
+        moved = np.linalg.norm(after - before, axis=-1)
+        moved = moved[np.isfinite(moved)]
+        far = max(far, float(np.quantile(moved, _MOST))) if len(moved) else far
+    drawn = 1 + sum(far > limit for limit in _STEPS_PX)
+    return (0,) if last == 0 or drawn == 1 else (0, last) if drawn == 2 else tuple(range(last + 1))
+
+
+def _at(actor: Actor, moment: int) -> Float[np.ndarray, "vertex 3"]:
+    return np.asarray(actor.vertices_world[min(moment, len(actor.vertices_world) - 1)], np.float64)
+
+
+def _in_camera(camera: Camera, points: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"]:
     assert camera.translation_m is not None
-    turn, shift = cam_from_world(camera), camera.translation_m.double().numpy()
-    points = [actor.vertices_world[min(moment, len(actor.vertices_world) - 1)] for actor in scene.actors]
-    points = [np.asarray(p, np.float64) for p in (*points, *(prop.vertices_world for prop in scene.props))]
+    return points @ cam_from_world(camera).T + camera.translation_m.double().numpy()
+
+
+def _staged(scene: Scene, meshes: _Meshes, moment: int) -> _Stage:
+    points = [_at(actor, moment) for actor in scene.actors]
+    points += [np.asarray(prop.vertices_world, np.float64) for prop in scene.props]
     return _Stage(
         points_world=np.concatenate([np.zeros((0, 3)), *points]),
         parts=tuple(
-            triangles(camera, p @ turn.T + shift, cut, faces)
+            triangles(scene.camera, _in_camera(scene.camera, p), cut, faces)
             for p, (cut, faces) in zip(points, meshes.single, strict=True)
         ),
     )
@@ -205,13 +242,15 @@ def _picture(shot: _Shot, first: tuple[Drawn, ...]) -> Float32[np.ndarray, "heig
     normals = normals_of(stages[0].points_world, meshes.faces)
     for number in range(count):
         place = number % len(shot.places)
+        moment, before = (k * len(stages) // count for k in (number, number - 1))
         if number == 0 or len(stages) == 1:
             seen = first[number]
         else:
-            stage = stages[number * len(stages) // count]
+            stage = stages[moment]
             seen = drawn_at(joined(stage.parts, meshes.first_rows), shot.rays[place][None], (shot.places[place],))[0]
-            normals = normals_of(stage.points_world, meshes.faces)
-            row_shaded[:] = -1  # what moves is shaded anew: its texture is to blur as well
+            if moment != before:
+                normals = normals_of(stage.points_world, meshes.faces)
+                row_shaded[:] = -1  # what moves is shaded anew: its texture is to blur as well
         _add_shaded(shot, normals, seen, shot.rays[place], 1.0 / count, (row_shaded, shaded, total))
     return total
 

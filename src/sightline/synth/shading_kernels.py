@@ -5,7 +5,7 @@ Rows of `materials` are those of `shading.material_table`. All positions are in 
 
 import warp as wp
 
-from sightline.synth.pattern_kernels import cloudy, cloudy_flat, noise_at, patterned, smooth
+from sightline.synth.pattern_kernels import cloudy, cloudy_flat, noise_and_slope_at, noise_at, patterned, smooth
 
 SKIN = wp.constant(0)
 EYE = wp.constant(1)
@@ -96,22 +96,23 @@ def draw_heights(
         a = points[t[0]]
         b = points[t[1]]
         c = points[t[2]]
+        x0 = wp.max(int(wp.ceil(wp.min(a[0], wp.min(b[0], c[0])) - 0.5)), 0)
+        x1 = wp.min(int(wp.floor(wp.max(a[0], wp.max(b[0], c[0])) - 0.5)), size - 1)
+        y0 = wp.max(int(wp.ceil(wp.min(a[1], wp.min(b[1], c[1])) - 0.5)), 0)
+        y1 = wp.min(int(wp.floor(wp.max(a[1], wp.max(b[1], c[1])) - 0.5)), size - 1)
         area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-        if area != 0.0 and (cut[t[0]] >= 0.0 or cut[t[1]] >= 0.0 or cut[t[2]] >= 0.0):
-            x0 = wp.max(int(wp.ceil(wp.min(a[0], wp.min(b[0], c[0])) - 0.5)), 0)
-            x1 = wp.min(int(wp.floor(wp.max(a[0], wp.max(b[0], c[0])) - 0.5)), size - 1)
-            y0 = wp.max(int(wp.ceil(wp.min(a[1], wp.min(b[1], c[1])) - 0.5)), 0)
-            y1 = wp.min(int(wp.floor(wp.max(a[1], wp.max(b[1], c[1])) - 0.5)), size - 1)
-            scale = 1.0 / area
-            for y in range(y0, y1 + 1):
-                for x in range(x0, x1 + 1):
-                    px = float(x) + 0.5
-                    py = float(y) + 0.5
-                    v = ((px - a[0]) * (c[1] - a[1]) - (py - a[1]) * (c[0] - a[0])) * scale
-                    w = ((b[0] - a[0]) * (py - a[1]) - (b[1] - a[1]) * (px - a[0])) * scale
-                    if v >= 0.0 and w >= 0.0 and v + w <= 1.0:
-                        height = a[2] + v * (b[2] - a[2]) + w * (c[2] - a[2])
-                        nearest[y, x] = wp.max(nearest[y, x], height)
+        if x0 <= x1 and y0 <= y1 and area != 0.0:
+            if cut[t[0]] >= 0.0 or cut[t[1]] >= 0.0 or cut[t[2]] >= 0.0:
+                scale = 1.0 / area
+                for y in range(y0, y1 + 1):
+                    for x in range(x0, x1 + 1):
+                        px = float(x) + 0.5
+                        py = float(y) + 0.5
+                        v = ((px - a[0]) * (c[1] - a[1]) - (py - a[1]) * (c[0] - a[0])) * scale
+                        w = ((b[0] - a[0]) * (py - a[1]) - (b[1] - a[1]) * (px - a[0])) * scale
+                        if v >= 0.0 and w >= 0.0 and v + w <= 1.0:
+                            height = a[2] + v * (b[2] - a[2]) + w * (c[2] - a[2])
+                            nearest[y, x] = wp.max(nearest[y, x], height)
 
 
 @wp.kernel(enable_backward=False)
@@ -167,14 +168,17 @@ def albedo(row: int, materials: wp.array2d(dtype=float), point: wp.vec3, mark: f
 
 
 @wp.func
-def relief(point: wp.vec3, kind: int, seed: int, detailed: bool) -> float:
-    """Height of folds, pores or strands, in their own unit; creases of cloth are fine detail."""
-    height = noise_at(seed + 11, point)
+def relief_slope(point: wp.vec3, kind: int, seed: int, detailed: bool) -> wp.vec3:
+    """The slope of folds, pores or strands, in their own unit; cloth creases where its noise changes sign."""
+    found = noise_and_slope_at(seed + 11, point)
+    slope = wp.vec3(found[1], found[2], found[3])
     if kind == CLOTH or kind == LEATHER:
-        height = 1.0 - wp.abs(height)
+        if found[0] > 0.0:
+            slope = -slope
         if detailed:
-            height += 0.35 * noise_at(seed + 12, wp.vec3(2.3 * point[0], 1.7 * point[1], 2.3 * point[2]))
-    return height
+            fine = noise_and_slope_at(seed + 12, wp.vec3(2.3 * point[0], 1.7 * point[1], 2.3 * point[2]))
+            slope = slope + 0.35 * wp.vec3(2.3 * fine[1], 1.7 * fine[2], 2.3 * fine[3])
+    return slope
 
 
 @wp.func
@@ -190,17 +194,9 @@ def tilted_normal(normal: wp.vec3, point: wp.vec3, bump: float, seed: int, kind:
         strength = 2.5 * strength
     if strength <= 0.0:
         return normal
-    at = wp.cw_mul(rate, point)
-    detailed = pixel_m < 0.006
-    here = relief(at, kind, seed, detailed)
-    step = 0.2
-    slope = wp.vec3(
-        relief(at + wp.vec3(step, 0.0, 0.0), kind, seed, detailed) - here,
-        relief(at + wp.vec3(0.0, step, 0.0), kind, seed, detailed) - here,
-        relief(at + wp.vec3(0.0, 0.0, step), kind, seed, detailed) - here,
-    )
+    slope = relief_slope(wp.cw_mul(rate, point), kind, seed, pixel_m < 0.006)
     slope = slope - wp.dot(slope, normal) * normal
-    return wp.normalize(normal - strength * slope / step)
+    return wp.normalize(normal - strength * slope)
 
 
 @wp.func
