@@ -97,7 +97,7 @@ def test_rays_off_the_centre_are_those_of_a_moved_camera() -> None:
     np.testing.assert_allclose(unit_rays(camera, (0.25, -0.125)), unit_rays(moved), atol=1e-12)
 
 
-@pytest.mark.parametrize("size", [(64, 48), (200, 150), (17, 33)])
+@pytest.mark.parametrize("size", [(64, 48), (200, 150), (17, 33), (150, 110), (400, 300)])
 @pytest.mark.parametrize("lens_of", ["barrel", "fisheye"])
 def test_rays_between_those_that_are_solved_for_are_as_exact(lens_of: str, size: tuple[int, int]) -> None:
     camera = CAMERAS[lens_of].scaled_to((64, 48)).resized(size)

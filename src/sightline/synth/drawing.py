@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int
-from scipy.sparse import csr_matrix
 
 from sightline.camera import Camera
 from sightline.native_log import without_native_log
@@ -27,8 +26,8 @@ _LARGE_PX = 12.0
 """How far the edges of a face of this size may bend outwards under a lens with distortion."""
 _FAR_PX = 1e6
 _MIN_DEPTH_M = 1e-6
-_STEP_PX, _REACH, _SMOOTH = 4, 16, 40
-"""Of lenses with distortion: every which ray is solved for, how far beyond borders, and how many steps a focal has."""
+_STEP_PX, _SMOOTH = 4, 40
+"""Of lenses with distortion: every which ray is solved for at most; how many such steps a focal length has at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,9 +154,9 @@ def rays_at(camera: Camera, offsets_px: Sequence[tuple[float, float]]) -> Float[
     """Return the unit rays (camera's frame, double) of all pixels, for each of some offsets from their centres.
 
     Pixels that no ray belongs to (beyond a fisheye's circle) get the zero vector, which meets nothing. Of lenses with
-    distortion every fourth ray of each row and column is solved for, and the others follow by polynomials of degree 7,
-    which errs by less than 10⁻⁶ px. All are solved for in pictures that are small beside their angle of view, and where
-    the lens sees only a part of the picture.
+    distortion every second to fourth ray of each row and column is solved for, and the others follow by polynomials of
+    degree 7, which errs by less than 10⁻⁶ px. All are solved for in pictures that are small beside their angle of view,
+    and where the lens sees only a part of the picture.
     """
     width, height = (int(n) for n in camera.image_size)
     result = np.empty((len(offsets_px), height, width, 3))
@@ -165,19 +164,17 @@ def rays_at(camera: Camera, offsets_px: Sequence[tuple[float, float]]) -> Float[
         for row, offset in enumerate(offsets_px):
             _pinhole_rays(camera, offset, result[row])
         return result
-    knots = [np.arange(-_REACH, n + _REACH + _STEP_PX, _STEP_PX) + 0.5 for n in (width, height)]
-    narrow = float(camera.focal_px.min()) >= _SMOOTH * _STEP_PX
-    coarse, valid = _solved(camera, *knots) if narrow else (np.zeros(0), np.zeros(1, dtype=bool))
-    for row, offset in enumerate(offsets_px):
-        places = [np.arange(n) + 0.5 + along for n, along in zip((width, height), offset, strict=True)]
+    step = min(_STEP_PX, int(float(camera.focal_px.min()) // _SMOOTH))
+    if step > 1:
+        knots = [np.arange(-4 * step, n + 5 * step, step) + 0.5 for n in (width, height)]
+        coarse, valid = _solved(camera, *knots)
         if valid.all():
-            across, down = (_interpolating(k, p) for k, p in zip(knots, places, strict=True))
-            rows = (down @ coarse.reshape(len(knots[1]), -1)).reshape(height, len(knots[0]), 3)
-            turned = across @ rows.transpose(1, 0, 2).reshape(len(knots[0]), -1)
-            result[row] = turned.reshape(width, height, 3).transpose(1, 0, 2)
-        else:
-            exact, there = _solved(camera, *places)
-            result[row] = np.where(there[..., None], exact, 0.0)
+            for row, offset in enumerate(offsets_px):
+                _interpolate(coarse, knots, _places(camera, offset), result[row])
+            return result
+    for row, offset in enumerate(offsets_px):
+        exact, there = _solved(camera, *_places(camera, offset))
+        result[row] = np.where(there[..., None], exact, 0.0)
     return result
 
 
@@ -196,17 +193,39 @@ def _solved(camera: Camera, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, n
     return rays.double().numpy(), valid.numpy()
 
 
-def _interpolating(knots: Float[np.ndarray, " knot"], places: Float[np.ndarray, " place"]) -> csr_matrix:
-    """The matrix (place, knot) that takes values at even knots to those between: Lagrange's polynomial of eight."""
+def _places(camera: Camera, offset_px: tuple[float, float]) -> tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]:
+    """Where the rays of an offset go through, along x and y."""
+    width, height = (int(n) for n in camera.image_size)
+    return np.arange(width) + 0.5 + offset_px[0], np.arange(height) + 0.5 + offset_px[1]
+
+
+def _interpolate(
+    coarse: Float[np.ndarray, "row column 3"],
+    knots: Sequence[Float[np.ndarray, "_"]],
+    places: Sequence[Float[np.ndarray, "_"]],
+    rays: Rays,
+) -> None:
+    """Fill in the rays of places from those at the knots (both x, then y), along y first."""
+    wp = warp()
+    from sightline.synth.raster_kernels import interpolated_rays
+
+    inputs: list[np.ndarray] = [np.ascontiguousarray(coarse)]
+    for axis in (0, 1):
+        inputs += _lagrange(knots[axis], places[axis])
+    inputs += [np.empty((len(rays), len(knots[0]), 3)), rays]
+    wp.launch(interpolated_rays, dim=len(rays), inputs=inputs, device="cpu")
+
+
+def _lagrange(
+    knots: Float[np.ndarray, " knot"], places: Float[np.ndarray, " place"]
+) -> tuple[Int[np.ndarray, " place"], Float[np.ndarray, "place 8"]]:
+    """The first of eight even knots about each place, and their shares in the value there: Lagrange's polynomial."""
     step = knots[1] - knots[0]
-    first = np.clip(np.floor((places - knots[0]) / step).astype(int) - 3, 0, len(knots) - 8)
+    first = np.clip(np.floor((places - knots[0]) / step).astype(np.int32) - 3, 0, len(knots) - 8)
     t = (places - knots[first]) / step
-    nodes = np.arange(8)
-    shares = np.stack([np.prod([(t - o) / (node - o) for o in nodes if o != node], axis=0) for node in nodes], axis=-1)
-    columns = first[:, None] + nodes
-    return csr_matrix(
-        (shares.ravel(), columns.ravel(), 8 * np.arange(len(places) + 1)), shape=(len(places), len(knots))
-    )
+    nodes = range(8)
+    shares = [np.prod([(t - other) / (node - other) for other in nodes if other != node], axis=0) for node in nodes]
+    return first, np.stack(shares, axis=-1)
 
 
 def cam_from_world(camera: Camera) -> Float[np.ndarray, "3 3"]:

@@ -97,3 +97,27 @@ def pinhole_rays(focal: wp.vec2d, center: wp.vec2d, rays: wp.array2d(dtype=wp.ve
     for x in range(rays.shape[1]):
         across = (wp.float64(x) - center[0]) / focal[0]
         rays[y, x] = wp.normalize(wp.vec3d(across, down, wp.float64(1.0)))
+
+
+@wp.kernel(enable_backward=False)
+def interpolated_rays(
+    coarse: wp.array2d(dtype=wp.vec3d),
+    first_x: wp.array(dtype=int),
+    shares_x: wp.array2d(dtype=wp.float64),
+    first_y: wp.array(dtype=int),
+    shares_y: wp.array2d(dtype=wp.float64),
+    between: wp.array2d(dtype=wp.vec3d),
+    rays: wp.array2d(dtype=wp.vec3d),
+):
+    """Rays between knots, each from eight rows and eight columns of them; `between` is for what is in between."""
+    y = wp.tid()
+    for column in range(coarse.shape[1]):
+        sum = wp.vec3d(wp.float64(0.0), wp.float64(0.0), wp.float64(0.0))
+        for k in range(8):
+            sum += shares_y[y, k] * coarse[first_y[y] + k, column]
+        between[y, column] = sum
+    for x in range(rays.shape[1]):
+        ray = wp.vec3d(wp.float64(0.0), wp.float64(0.0), wp.float64(0.0))
+        for k in range(8):
+            ray += shares_x[x, k] * between[y, first_x[x] + k]
+        rays[y, x] = ray
