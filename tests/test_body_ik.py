@@ -16,15 +16,24 @@ from torch.autograd import gradcheck
 
 from sightline.bench.retarget import random_rotations
 from sightline.body._ik_feet import grounded_foot
-from sightline.body._ik_rig import Rig, rig_of
-from sightline.body._ik_rotations import between, hinge_axis, procrustes_rotation, swing, twist_angle
+from sightline.body._ik_rotations import about, between, hinge_axis, procrustes_rotation, swing, twist_angle
 from sightline.body.anny_body import AnnyBody
 from sightline.body.articulation import ARTICULATIONS, articulation_of, carriers
-from sightline.body.ik import Flavour, Ground, leaves, rig_rotations, rotations_from_landmarks, solve, twist_vectors
+from sightline.body.ik import (
+    Flavour,
+    Ground,
+    Rig,
+    leaves,
+    rig_of,
+    rig_rotations,
+    rotations_from_landmarks,
+    solve,
+    twist_vectors,
+)
 from sightline.body.model import BodyModel, RestBody
 from sightline.body.regressors import landmarks_of
 from sightline.body.skinning import global_from_local, posed_joints
-from sightline.geometry.rotation import rotation_angle
+from sightline.geometry.rotation import rotation_angle, shortest_rotation
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.skeleton import get_skeleton
 
@@ -241,6 +250,39 @@ def test_twist_angles_and_ways_between() -> None:
         between(first, first @ turn, 0.5), first @ roma.rotvec_to_rotmat(axis * angle[:, None] / 2)
     )
     torch.testing.assert_close(between(first, first @ turn, 1.0), first @ turn)
+
+
+def test_swings_and_turns_about_axes_are_those_of_slow_twins() -> None:
+    source, target = torch.randn(2, 50, 3, dtype=torch.float64)
+    target[0], target[1] = source[0], -source[1] + 1e-2 * target[1]
+    torch.testing.assert_close(swing(source, target), shortest_rotation(source, target))
+    axis = torch.nn.functional.normalize(source, dim=-1)
+    for angle in (torch.linspace(-4.0, 4.0, 50, dtype=torch.float64), torch.full((50,), 1e-9, dtype=torch.float64)):
+        torch.testing.assert_close(about(axis, angle), roma.rotvec_to_rotmat(axis * angle[:, None]))
+
+
+def test_a_swing_in_single_precision_stays_a_rotation() -> None:
+    source = torch.nn.functional.normalize(torch.randn(200, 3), dim=-1)
+    for nearness in (1.0, 1e-1, 1e-2, 3e-3, 1e-3, 1e-4, 0.0):
+        turn = swing(source, -source + nearness * torch.randn_like(source))
+        torch.testing.assert_close(turn @ turn.mT, torch.eye(3).expand_as(turn), atol=2e-3, rtol=0)
+        assert (torch.linalg.det(turn) > 0).all()
+
+
+def test_gradients_of_the_pieces() -> None:
+    inputs = tuple(torch.randn(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    assert gradcheck(swing, inputs[:2])
+    assert gradcheck(lambda a, b, c: about(twist_axis(a), twist_angle(twist_axis(a), b, c)), inputs)
+    nowhere = torch.tensor([[0.0, 0.0, 0.0], [math.nan, 0.0, 1.0]], dtype=torch.float64)
+    other = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(swing(other, nowhere), torch.eye(3, dtype=torch.float64).expand(2, 3, 3))
+    (swing(other, nowhere).sum() + twist_angle(twist_axis(other), other.flip(-1), nowhere).sum()).backward()
+    assert other.grad is not None
+    assert other.grad.isfinite().all()
+
+
+def twist_axis(vector: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(vector, dim=-1)
 
 
 def test_procrustes_takes_what_vectors_leave_open_from_the_other_rotation() -> None:

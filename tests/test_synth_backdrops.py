@@ -117,6 +117,15 @@ def test_recolouring_keeps_order() -> None:
         assert (np.diff(recoloured(np.random.default_rng(seed), steps).astype(int), axis=1) >= 0).all()
 
 
+def test_recolouring_is_one_table_for_each_channel() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    steps = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=-1)
+    tables = recoloured(np.random.default_rng(3), steps)[0]
+    expected = np.stack([tables[picture[..., channel], channel] for channel in range(3)], axis=-1)
+    np.testing.assert_array_equal(recoloured(np.random.default_rng(3), picture), expected)
+    np.testing.assert_array_equal(recoloured(np.random.default_rng(3), picture, flipped=True), expected[:, ::-1])
+
+
 def test_pictures_of_a_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "inner").mkdir()
     Image.new("RGB", (300, 200), (200, 30, 30)).save(tmp_path / "a.png")

@@ -62,18 +62,10 @@ class Rig:
         turned = torch.einsum("nbij,nlbj->nli", rotations, self.moments.expand(len(rotations), -1, -1, -1))
         return turned + self.weights @ heads
 
-    def of_batch(self, size: int) -> Rig:
-        """Return the rig with as many bodies, where it had one."""
-        if len(self.joints) == size:
-            return self
-        return replace(self, **{name: value.expand(size, *value.shape[1:]) for name, value in self._per_body()})
-
     def only(self, bodies: Int[Tensor, " some"]) -> Rig:
         """Return the rig with some of its bodies."""
-        return replace(self, **{name: value[bodies] for name, value in self._per_body()})
-
-    def _per_body(self) -> list[tuple[str, Tensor]]:
-        return [(name, getattr(self, name)) for name in ("joints", "moments", "sole_y", "toe_z", "heel_z", "sides_x")]
+        of_body = ("joints", "moments", "sole_y", "toe_z", "heel_z", "sides_x")
+        return replace(self, **{name: getattr(self, name)[bodies] for name in of_body})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,13 +75,15 @@ class _Plan:
     rows: tuple[int, ...]
     parents: tuple[int, ...]
     carrier: tuple[int, ...]
-    skin_cell: Int[Tensor, " entry"]
-    """What each pair of a vertex and a bone adds to: landmark · number of bones + bone,"""
-    skin_vertex: Int[Tensor, " entry"]
-    """the vertex,"""
-    skin_weight: Float[Tensor, " entry"]
+    skin_vertex: Int[Tensor, " vertexentry"]
+    joint: Int[Tensor, " jointentry"]
+    """What landmarks are sums of: vertices, once for each bone that carries one, then the model's joints;"""
+    cell: Int[Tensor, " entry"]
+    """what each of these entries adds to, landmark · number of bones + bone,"""
+    share: Float[Tensor, " entry"]
     """and with which weight."""
-    from_joints: Float[Tensor, "landmark modelbone"]
+    weights: Float[Tensor, "landmark bone"]
+    """Sums of these weights."""
     feet: tuple[Int[Tensor, " left"], Int[Tensor, " right"]]
     """Vertices of the feet."""
 
@@ -103,16 +97,11 @@ def rig_of(model: BodyModel, rest: RestBody) -> Rig:
         _PLANS[model] = _plan(model)
     plan, articulation = _PLANS[model], articulation_of(model)
     dtype, device = rest.joints.dtype, rest.joints.device
-    of_joints = plan.from_joints.to(device, dtype)
-    joints = rest.joints[:, list(plan.rows)]
-    owner = torch.nn.functional.one_hot(torch.tensor(plan.carrier, device=device), len(plan.rows)).to(dtype)
-    cell, entry_weight = plan.skin_cell.to(device), plan.skin_weight.to(device, dtype)
-    cells, shape = len(of_joints) * len(plan.rows), (len(of_joints), len(plan.rows))
-    of_skin = entry_weight[:, None] * rest.vertices[:, plan.skin_vertex.to(device)]
-    moments = of_skin.new_zeros(len(of_skin), cells, 3).index_add(1, cell, of_skin).unflatten(1, shape)
-    moments = moments + torch.einsum("lj,jb,nji->nlbi", of_joints, owner, rest.joints)
-    weights = entry_weight.new_zeros(cells).index_add(0, cell, entry_weight).view(shape) + of_joints @ owner
-    moments = moments - weights[None, :, :, None] * joints[:, None]
+    joints, weights = rest.joints[:, list(plan.rows)], plan.weights.to(device, dtype)
+    entries = (rest.vertices[:, plan.skin_vertex.to(device)], rest.joints[:, plan.joint.to(device)])
+    parts = plan.share.to(device, dtype)[:, None] * torch.cat(entries, dim=1)
+    moments = parts.new_zeros(len(parts), weights.numel(), 3).index_add(1, plan.cell.to(device), parts)
+    moments = moments.unflatten(1, weights.shape) - weights[None, :, :, None] * joints[:, None]
     feet = [rest.vertices[:, rows.to(device)] for rows in plan.feet]
     return Rig(
         articulation=articulation,
@@ -144,6 +133,11 @@ def _plan(model: BodyModel) -> _Plan:
     bone, share = owner[model.skin_bones[vertex].long().cpu()], model.skin_weights[vertex].to("cpu", torch.float64)
     entry, column = torch.nonzero(share, as_tuple=True)
     landmark, vertex = landmark[entry], vertex[entry]
+    of_joints = from_joints.to_dense().to("cpu", torch.float64)
+    of_joint, joint = torch.nonzero(of_joints, as_tuple=True)
+    cell = torch.cat([landmark * len(rows) + bone[entry, column], of_joint * len(rows) + owner[joint]])
+    shares = torch.cat([picked[landmark, vertex] * share[entry, column], of_joints[of_joint, joint]])
+    weights = shares.new_zeros(len(picked) * len(rows)).index_add(0, cell, shares)
     main = owner[model.skin_bones.long().cpu().gather(1, model.skin_weights.cpu().argmax(1, keepdim=True))[:, 0]]
     articulation = articulation_of(model)
     left, right = (torch.nonzero(main == place[foot])[:, 0] for foot in articulation.foot)
@@ -151,9 +145,10 @@ def _plan(model: BodyModel) -> _Plan:
         rows=rows,
         parents=parents,
         carrier=carrier,
-        skin_cell=landmark * len(rows) + bone[entry, column],
         skin_vertex=vertex,
-        skin_weight=picked[landmark, vertex] * share[entry, column],
-        from_joints=from_joints.to_dense().to("cpu", torch.float64),
+        joint=joint,
+        cell=cell,
+        share=shares,
+        weights=weights.view(len(picked), len(rows)),
         feet=(left, right),
     )

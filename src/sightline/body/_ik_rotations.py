@@ -6,14 +6,14 @@ Directions need not be unit vectors. A direction that is zero or not finite leav
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final, cast
 
 import roma
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-
-from sightline.geometry.rotation import shortest_rotation
 
 DOUBT, BENT = 0.35, 0.71
 """Sines of the angle of a hinge: up to the first (20°) it may seem bent the wrong way because joints are inaccurate,
@@ -23,10 +23,26 @@ _TWIST_FULL, _TWIST_NONE = math.radians(135.0), math.radians(180.0)
 _SPREAD, _PRIOR = 0.02, 0.001
 """Vectors whose second singular value is a smaller part of the first lie on a line; then a prior breaks the tie."""
 
+IDENTITY: Final = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_SKEW: Final = ((0, 0, 0, 0, 0, -1, 0, 1, 0), (0, 0, 1, 0, 0, 0, -1, 0, 0), (0, -1, 0, 1, 0, 0, 0, 0, 0))
+"""v @ this is the matrix, row by row, that takes x to v × x."""
+
+
+def constant(values: Sequence[Any], like: Tensor) -> Tensor:
+    """Return numbers as a tensor of the type and device of another; made once, never to be written to."""
+    return _constant(tuple(values), like.dtype, like.device)
+
+
+@lru_cache(maxsize=128)
+def _constant(values: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # what is made in that mode could not take part in gradients later
+        return torch.tensor(values, dtype=dtype, device=device)
+
 
 def usable(direction: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]:
     """Whether a direction is finite and longer than nothing."""
-    return direction.isfinite().all(-1) & (direction.square().sum(-1) > torch.finfo(direction.dtype).tiny)
+    length = torch.linalg.vector_norm(direction.detach(), dim=-1)
+    return (length > _nothing(length.dtype)) & (length < math.inf)
 
 
 def unit(direction: Float[Tensor, "*batch 3"], otherwise: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 3"]:
@@ -37,7 +53,7 @@ def unit(direction: Float[Tensor, "*batch 3"], otherwise: Float[Tensor, "*#batch
 
 def perpendicular(direction: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     """Return one unit vector across a direction, always the same one: z made perpendicular, or y near the z axis."""
-    z, y = direction.new_tensor((0.0, 0.0, 1.0)), direction.new_tensor((0.0, 1.0, 0.0))
+    z, y = constant((0.0, 0.0, 1.0), direction), constant((0.0, 1.0, 0.0), direction)
     along = unit(direction, y)
     start = torch.where((along[..., 2:].abs() > 0.8), y, z)
     return unit(start - (start * along).sum(-1, keepdim=True) * along, y)
@@ -46,21 +62,30 @@ def perpendicular(direction: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch
 def swing(source: Float[Tensor, "*#batch 3"], target: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     """Return the rotation by the smallest angle from one direction to another.
 
-    For opposite directions half a turn about `perpendicular(source)`; the identity where one is no direction.
+    For opposite directions half a turn about `perpendicular(source)`; the identity where one is no direction. It is
+    I + 2 b aᵀ − 2 h hᵀ for the unit vectors a, b and h halfway between them: reflections at the planes across a and h.
     """
-    source, target = torch.broadcast_tensors(source, target)
-    both = (usable(source) & usable(target))[..., None, None]
-    up = source.new_tensor((0.0, 1.0, 0.0))
-    turned = shortest_rotation(torch.where(both[..., 0], source, up), torch.where(both[..., 0], target, up))
-    axis = perpendicular(torch.where(both[..., 0], source, up).detach())
-    half_turn = 2.0 * axis[..., :, None] * axis[..., None, :] - torch.eye(3, dtype=source.dtype, device=source.device)
-    return torch.where(turned.isfinite().all(-1, keepdim=True).all(-2, keepdim=True), turned, half_turn)
+    source, target = _both_unit(source, target)
+    middle = source + target
+    length = torch.linalg.vector_norm(middle.detach(), dim=-1, keepdim=True)
+    apart = length > 4.0 * math.sqrt(torch.finfo(length.dtype).eps)
+    opposite = not bool(apart.all())
+    if opposite:
+        middle = torch.where(apart, middle, source)
+    middle = middle / torch.linalg.vector_norm(middle, dim=-1, keepdim=True)
+    identity = constant(IDENTITY, source)
+    turn = torch.add(identity, _outer(target, source) - _outer(middle, middle), alpha=2.0)
+    if not opposite:
+        return turn
+    axis = perpendicular(source.detach())
+    return torch.where(apart[..., None], turn, 2.0 * _outer(axis, axis) - identity)
 
 
 def about(axis: Float[Tensor, "*#batch 3"], angle_rad: Float[Tensor, "*#batch"]) -> Float[Tensor, "*batch 3 3"]:
-    """Return the rotation about a unit axis by an angle, by the right-hand rule."""
-    axis, angle = torch.broadcast_tensors(axis, angle_rad[..., None])
-    return roma.rotvec_to_rotmat(axis * angle)
+    """Return the rotation about a unit axis by an angle, by the right-hand rule (Rodrigues)."""
+    angle = angle_rad[..., None, None]
+    cosine, skew = angle.cos(), (axis @ constant(_SKEW, axis)).unflatten(-1, (3, 3))
+    return cosine * constant(IDENTITY, axis) + angle.sin() * skew + (1.0 - cosine) * _outer(axis, axis)
 
 
 def twist_angle(
@@ -70,16 +95,11 @@ def twist_angle(
 
     0 where one of them lies along the axis or is no direction.
     """
-    axis, source, target = torch.broadcast_tensors(axis, source, target)
-    fine = usable(source) & usable(target)
-    source = torch.where(fine[..., None], source, 0.0)
-    target = torch.where(fine[..., None], target, 0.0)
-    source = source - (source * axis).sum(-1, keepdim=True) * axis
-    target = target - (target * axis).sum(-1, keepdim=True) * axis
-    sine = (torch.linalg.cross(source, target, dim=-1) * axis).sum(-1)
-    cosine = (source * target).sum(-1)
-    eps = torch.finfo(axis.dtype).eps
-    fine = fine & (sine.square() + cosine.square() > eps * eps)
+    source, target = _both_unit(source, target)
+    aside = source - (source * axis).sum(-1, keepdim=True) * axis
+    sine = (torch.linalg.cross(aside, target, dim=-1) * axis).sum(-1)
+    cosine = (aside * target).sum(-1)
+    fine = torch.hypot(sine.detach(), cosine.detach()) > 4.0 * torch.finfo(axis.dtype).eps
     return torch.atan2(torch.where(fine, sine, 0.0), torch.where(fine, cosine, 1.0))
 
 
@@ -102,11 +122,9 @@ def hinge_axis(
     Between the two it blends smoothly, and a hinge that is bent a little against `straight` counts as overstretched.
     `upper` and `lower` are the bones' directions.
     """
-    upper, lower, straight = torch.broadcast_tensors(upper, lower, straight)
-    fine = (usable(upper) & usable(lower))[..., None]
     along = unit(upper, straight)
-    crossed = torch.linalg.cross(along, unit(lower, straight), dim=-1)
-    crossed = torch.where(fine, crossed, 0.0)
+    crossed = torch.linalg.cross(along, unit(lower, along), dim=-1)
+    crossed = torch.where(usable(upper)[..., None], crossed, 0.0)
     sine = crossed.square().sum(-1, keepdim=True).clamp(min=1e-24).sqrt()
     flat = straight - (straight * along).sum(-1, keepdim=True) * along
     doubt = DOUBT * (1.0 - smoothstep(sine, DOUBT, BENT))
@@ -124,11 +142,11 @@ def frame_rotation(
 
     What is missing or parallel is taken from the rotation `otherwise`: the main direction, or the twist about it.
     """
-    rest_main, rest_side, main, side = torch.broadcast_tensors(rest_main, rest_side, main, side)
-    expected = (otherwise @ rest_main[..., None])[..., 0]
-    along = unit(main, unit(expected, expected.new_tensor((0.0, 1.0, 0.0))))
+    expected = turned(otherwise, rest_main)
+    main, expected = torch.broadcast_tensors(main, expected)
+    along = unit(main, unit(expected, constant((0.0, 1.0, 0.0), expected)))
     swung = swing(expected, along) @ otherwise
-    angle = twist_angle(along, (swung @ rest_side[..., None])[..., 0], side)
+    angle = twist_angle(along, turned(swung, rest_side), side)
     return about(along, angle) @ swung
 
 
@@ -150,7 +168,7 @@ def procrustes_rotation(
     scale = torch.linalg.matrix_norm(covariance.detach())[..., None, None]
     covariance = covariance / torch.where(scale > 0, scale, 1.0)
     left, values, right = torch.linalg.svd(covariance.detach())
-    swung = swing((otherwise @ right[..., 0, :, None])[..., 0], left[..., :, 0]).detach() @ otherwise
+    swung = swing(turned(otherwise, right[..., 0, :]), left[..., :, 0]).detach() @ otherwise
     swung = torch.where(scale > 0, swung, otherwise)
     prior = _PRIOR * (1.0 - values[..., 1:2, None].clamp(max=_SPREAD) / _SPREAD).square()
     return cast(Tensor, roma.special_procrustes(covariance + prior * swung))
@@ -163,3 +181,26 @@ def between(
     first, second = torch.broadcast_tensors(first, second)
     part = share[..., None] if isinstance(share, Tensor) else share
     return first @ roma.rotvec_to_rotmat(part * roma.rotmat_to_rotvec(first.mT @ second))
+
+
+def turned(rotation: Float[Tensor, "*#batch 3 3"], vector: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """Return the vector turned."""
+    return (rotation @ vector[..., None])[..., 0]
+
+
+def _both_unit(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Two directions with length 1; y for both where one of them is none."""
+    both = torch.stack(torch.broadcast_tensors(source, target))
+    safe = torch.where(usable(both).all(0)[..., None], both, constant((0.0, 1.0, 0.0), both))
+    first, second = (safe / torch.linalg.vector_norm(safe, dim=-1, keepdim=True)).unbind(0)
+    return first, second
+
+
+def _outer(column: Tensor, row: Tensor) -> Tensor:
+    return column[..., :, None] * row[..., None, :]
+
+
+@lru_cache(maxsize=4)
+def _nothing(dtype: torch.dtype) -> float:
+    """The length at and below which a vector has no direction."""
+    return math.sqrt(torch.finfo(dtype).tiny)

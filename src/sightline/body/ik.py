@@ -19,7 +19,17 @@ from sightline.body._ik_tree import Flavour, leaves, solve, twist_vectors
 from sightline.body.model import BodyModel, RestBody
 from sightline.landmarks import ALL_LANDMARKS
 
-__all__ = ["Flavour", "Ground", "leaves", "rotations_from_landmarks", "solve", "twist_vectors"]
+__all__ = [
+    "Flavour",
+    "Ground",
+    "Rig",
+    "leaves",
+    "rig_of",
+    "rig_rotations",
+    "rotations_from_landmarks",
+    "solve",
+    "twist_vectors",
+]
 
 PASSES: Final = 2
 """Landmarks lie in skin that several bones carry, so aiming one bone at a landmark misses it by millimetres; every pass
@@ -96,7 +106,6 @@ def _pattern_rotations(
 ) -> tuple[Tensor, Tensor]:
     """Rotations of the rig's bones for poses of which the same landmarks are known."""
     names = frozenset(name for name, its in zip(ALL_LANDMARKS, known.tolist(), strict=True) if its)
-    rig = rig.of_batch(len(targets))
     targets = torch.where(known[:, None], targets, 0.0)
     aims = targets
     for number in range(passes):

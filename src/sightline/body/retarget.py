@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sightline.body._ik_body import ROW, turned
+from sightline.body._ik_body import ROW
 from sightline.body._ik_floor import footing, stood
 from sightline.body._ik_lengthening import LENGTH_LIMITS, lengthened
-from sightline.body._ik_rig import Rig, rig_of
-from sightline.body.ik import Ground, rig_rotations
+from sightline.body._ik_rotations import turned
+from sightline.body.ik import Ground, Rig, rig_of, rig_rotations
 from sightline.body.model import BodyModel, RestBody
 from sightline.body.skinning import posed_joints
 from sightline.landmarks import ALL_LANDMARKS, rows_of

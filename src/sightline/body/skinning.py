@@ -7,6 +7,7 @@ tensors share a float type and a device; a batch of one broadcasts against a lar
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -33,10 +34,9 @@ def posed_joints(
         ValueError: for rotations, joints and parents of different numbers, or parents that come after their children.
     """
     _check_bones(parents, rest_joints.shape[-2], rotations.shape[-3])
-    above = [0, *parents[1:]]
-    bone = rest_joints - rest_joints[:, above]
-    carried = (rotations[:, above] @ bone[..., None])[..., 0]
-    chains = torch.as_tensor(_chains(parents), dtype=carried.dtype, device=carried.device)
+    above, chains = _tree(parents, rotations.dtype, rotations.device)
+    bone = rest_joints - rest_joints.index_select(1, above)
+    carried = (rotations.index_select(1, above) @ bone[..., None])[..., 0]
     return chains @ carried + root[:, None]
 
 
@@ -53,12 +53,8 @@ def skinned(
     `joints` are those that `posed_joints` returns. Differentiable in all floats (reverse mode).
     """
     batch = max(len(vertices), len(rest_joints), len(rotations), len(joints))
-    shifts = joints - (rotations @ rest_joints[..., None])[..., 0]
-    moves = torch.cat([rotations.mT.flatten(-2), shifts], dim=-1).expand(batch, -1, -1)  # the columns of R, then t
-    table = moves.transpose(0, 1).flatten(1)
-    blended = embedding_bag(skin_bones, table, per_sample_weights=skin_weights, mode="sum")
-    x, y, z, shift = blended.unflatten(-1, (batch, 4, 3)).transpose(0, 1).unbind(-2)
-    return x * vertices[..., :1] + y * vertices[..., 1:2] + z * vertices[..., 2:] + shift
+    table = _moves(rest_joints, rotations, joints, batch)
+    return _moved(vertices, embedding_bag(skin_bones, table, per_sample_weights=skin_weights, mode="sum"), batch)
 
 
 def skinned_arrays(
@@ -71,12 +67,76 @@ def skinned_arrays(
     root: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "vertex 3"]:
     """Return the skin (m, float32) of one figure that rests as `vertices` around `joints`: `skinned` for arrays."""
-    with torch.inference_mode():
-        turns, rest_joints = _as_float32(rotations)[None], _as_float32(joints)[None]
-        heads = posed_joints(rest_joints, tuple(parents), turns, _as_float32(root)[None])
-        skin = torch.from_numpy(np.require(skin_bones, requirements=("C", "W")))
-        posed = skinned(_as_float32(vertices)[None], skin, _as_float32(skin_weights), rest_joints, turns, heads)
-        return posed[0].numpy()
+    resting = RestArrays.of(vertices, skin_bones, skin_weights, joints, parents)
+    return resting.skin(rotations, resting.heads(rotations, root))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RestArrays:
+    """One figure at rest (m, float32) that takes many poses: what bones carry, without the padding of the weights."""
+
+    vertices: Float[Tensor, "1 vertex 3"]
+    bones: Int[Tensor, " entry"]
+    weights: Float[Tensor, " entry"]
+    """The bones that carry each vertex and in which shares, one vertex after the other."""
+    starts: Int[Tensor, " vertex"]
+    """Where each vertex' entries start."""
+    joints: Float[Tensor, "1 bone 3"]
+    parents: Parents
+
+    @classmethod
+    def of(
+        cls,
+        vertices: Float[np.ndarray, "vertex 3"],
+        skin_bones: Int[np.ndarray, "vertex weight"],
+        skin_weights: Float[np.ndarray, "vertex weight"],
+        joints: Float[np.ndarray, "bone 3"],
+        parents: Parents,
+    ) -> RestArrays:
+        """Return the figure that rests as `vertices` around `joints`."""
+        carries = skin_weights != 0
+        counts = carries.view(np.int8) @ np.ones(carries.shape[1], np.int8)
+        entries = np.flatnonzero(carries)
+        return cls(
+            vertices=_as_float32(vertices)[None],
+            bones=torch.from_numpy(skin_bones.ravel()[entries].astype(np.int64)),
+            weights=_as_float32(skin_weights.ravel()[entries]),
+            starts=torch.from_numpy(np.cumsum(counts, dtype=np.int64) - counts),
+            joints=_as_float32(joints)[None],
+            parents=tuple(parents),
+        )
+
+    def heads(
+        self, rotations: Float[np.ndarray, "bone 3 3"], root: Float[np.ndarray, "3"]
+    ) -> Float[np.ndarray, "bone 3"]:
+        """Return where the bones' heads lie (m): `posed_joints` for arrays."""
+        with torch.inference_mode():
+            turns = _as_float32(rotations)[None]
+            return posed_joints(self.joints, self.parents, turns, _as_float32(root)[None])[0].numpy()
+
+    def skin(
+        self, rotations: Float[np.ndarray, "bone 3 3"], heads: Float[np.ndarray, "bone 3"]
+    ) -> Float[np.ndarray, "vertex 3"]:
+        """Return the skin (m) where bones are turned so, with their heads there: `skinned` for arrays."""
+        with torch.inference_mode():
+            table = _moves(self.joints, _as_float32(rotations)[None], _as_float32(heads)[None], 1)
+            entries = (self.bones, table, self.starts)
+            blended = embedding_bag(*entries, per_sample_weights=self.weights, mode="sum")
+            return _moved(self.vertices, blended, 1)[0].numpy()
+
+
+def _moves(rest_joints: Tensor, rotations: Tensor, joints: Tensor, batch: int) -> Float[Tensor, "bone move"]:
+    """How bones move what they carry: the columns of R, then t, of every body."""
+    shifts = joints - (rotations @ rest_joints[..., None])[..., 0]
+    moves = torch.cat([rotations.mT.flatten(-2), shifts], dim=-1).expand(batch, -1, -1)
+    return moves.transpose(0, 1).flatten(1)
+
+
+def _moved(vertices: Tensor, blended: Float[Tensor, "vertex move"], batch: int) -> Float[Tensor, "batch vertex 3"]:
+    """Vertices where the blended moves take them."""
+    x, y, z, shift = blended.unflatten(-1, (batch, 4, 3)).transpose(0, 1).unbind(-2)
+    moved = torch.addcmul(shift, x, vertices[..., :1])
+    return torch.addcmul(torch.addcmul(moved, y, vertices[..., 1:2]), z, vertices[..., 2:])
 
 
 def local_from_global(
@@ -108,6 +168,16 @@ def _check_bones(parents: Parents, *counts: int) -> None:
     if any(count != len(parents) for count in counts):
         raise ValueError(f"expected as many joints and rotations as parents, {len(parents)}, got {counts}")
     _chains(parents)  # refuses what is no tree
+
+
+@lru_cache(maxsize=32)
+def _tree(
+    parents: Parents, dtype: torch.dtype, device: torch.device
+) -> tuple[Int[Tensor, " bone"], Float[Tensor, "bone bone"]]:
+    """Each bone's parent (the root's is itself), and `_chains`, as tensors."""
+    with torch.inference_mode(False):  # kept beyond it
+        above = torch.tensor([0, *parents[1:]], device=device)
+        return above, torch.as_tensor(_chains(parents), dtype=dtype, device=device)
 
 
 @lru_cache(maxsize=16)

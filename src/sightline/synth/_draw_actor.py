@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from sightline.body._ik_rig import Rig, rig_of
 from sightline.body.anny_body import AnnyBody
-from sightline.body.ik import rig_rotations
+from sightline.body.ik import Rig, rig_of, rig_rotations
 from sightline.body.model import PosedBody, RestBody
 from sightline.body.regressors import landmarks_of
-from sightline.body.skinning import posed_joints, skinned_arrays
+from sightline.body.skinning import RestArrays, posed_joints
+from sightline.synth._draw_hands import Fingers, Hands
 from sightline.synth._draw_skeleton import ROW, about
 from sightline.synth.figure import Actor, Figure
 from sightline.synth.intersect import TOUCH, BodyCapsules, Capsules, body_capsules, held_off
@@ -27,11 +26,7 @@ POSED_STATURE_M: Final = 1.73
 """Of the people whom sources of poses show; what moves them as a whole is scaled with the figure."""
 _MOMENTS: Final = 4
 """Moments of a picture in which people move; the renderer takes one for each of its rays through a pixel."""
-_FINGERS: Final = (("finger2", 0.8), ("finger3", 0.95), ("finger4", 1.05), ("finger5", 1.1))
-"""Fingers and how far each bends, relative to the others."""
-_PHALANGES: Final = (1.0, 1.15, 0.7)
-_THUMB: Final = (0.0, 0.35, 0.5)
-_FIST: Final = 1.35
+_ALONG: Final = np.linspace(0, 1, 4)[:, None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,6 +38,12 @@ class PosedFigure:
     heads: Float[np.ndarray, "bone 3"]
     outline: Float[np.ndarray, "point 3"]
     """Points spread over what is seen of it (m, world)."""
+
+    @cached_property
+    def solid(self) -> Float[np.ndarray, "point 3"]:
+        """The outline, and points along the middles of limbs and trunk (m, world): what goes through no thing."""
+        start, end = self.capsules.ends[:, :1], self.capsules.ends[:, 1:]
+        return np.concatenate([self.outline, (start + _ALONG * (end - start)).reshape(-1, 3)])
 
     def moved(self, x: float, y: float) -> PosedFigure:
         """Return it shifted along the floor (m)."""
@@ -57,13 +58,6 @@ class PosedFigure:
         return PosedFigure(
             actor=actor, capsules=self.capsules.moved(shift), heads=self.heads + shift, outline=self.outline + shift
         )
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Hands:
-    """How the fingers of the left and the right hand bend: rad per joint."""
-
-    curl: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -86,7 +80,7 @@ def solved_poses(figure: Figure, poses: Sequence[Sequence[BodyPose]]) -> tuple[S
     bound = _bound(figure)
     flat = [pose for choice in poses for pose in choice]
     targets = np.stack([pose.landmarks - pose.landmarks[0, ROW["Hip"]] for pose in flat]).astype(np.float32)
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference_mode, in which roma would keep constants that spoil later gradients
         both = torch.from_numpy(targets.reshape(-1, *targets.shape[2:]))
         turns, roots = rig_rotations(bound.rig, both, passes=1)
         heads = posed_joints(torch.from_numpy(figure.joints)[None], figure.parents, turns, roots)
@@ -121,29 +115,33 @@ def posed_figure(figure: Figure, solved: Solved, *, yaw: float, hands: Hands, sh
 
     With `shutter_s` above 0 the actor gets four moments of that time.
     """
-    model, bound, about_z = AnnyBody.load(), _bound(figure), about("z", yaw)
-    rotations = [_curled(about_z @ turn, bound, hands).astype(np.float32) for turn in solved.rotations]
-    vertices, heads = _skin(figure, rotations[0], np.zeros(3, np.float32))
-    shift = np.array([0.0, 0.0, solved.lift_m - float(vertices[bound.visible, 2].min())], np.float32)
-    shift[:2] -= _hips(figure, heads)
-    moments = [vertices + shift]
+    bound, about_z = _bound(figure), about("z", yaw)
+    turned = bound.fingers.curled(about_z @ solved.rotations[0], hands).astype(np.float32)
+    heads = bound.resting.heads(turned, np.zeros(3, np.float32))
+    heads[:, :2] -= heads[bound.legs, :2].mean(0)
+    vertices = bound.resting.skin(turned, heads)
+    rise = np.float32(solved.lift_m - float(vertices[bound.visible, 2].min()))
+    vertices[:, 2] += rise
+    heads[:, 2] += rise
+    moments = vertices[None]
     if shutter_s > 0:
-        moved = _skin(figure, rotations[1], (about_z @ solved.travel).astype(np.float32))[0] + shift
-        step = (moved - moments[0]) * np.float32(shutter_s / (_MOMENTS - 1) / solved.interval_s)
-        moments = [moments[0] + np.float32(k) * step for k in range(_MOMENTS)]
-    heads = heads + shift
-    body = torch.from_numpy(moments[0][: figure.body_vertices])[None]
+        later = bound.fingers.curled(about_z @ solved.rotations[1], hands).astype(np.float32)
+        goal = bound.resting.heads(later, (heads[0] + about_z @ solved.travel).astype(np.float32))
+        step = bound.resting.skin(later, goal) - vertices
+        step *= np.float32(shutter_s / (_MOMENTS - 1) / solved.interval_s)
+        moments = np.stack([vertices + np.float32(k) * step for k in range(_MOMENTS)])
+    body = PosedBody(torch.from_numpy(vertices[: figure.body_vertices])[None], torch.from_numpy(heads)[None])
     with torch.inference_mode():
-        landmarks = landmarks_of(model, PosedBody(body, torch.from_numpy(heads)[None]))[0]
+        landmarks = landmarks_of(AnnyBody.load(), body)[0]
     actor = Actor(
         figure=figure,
-        vertices_world=np.stack(moments),
+        vertices_world=moments,
         landmarks_world=landmarks.numpy().astype(np.float64),
-        rotations=rotations[0],
+        rotations=turned,
         root_world=heads[0].astype(np.float64),
     )
-    capsules = bound.capsules.posed(figure, rotations[0].astype(np.float64), heads.astype(np.float64))
-    outline = moments[0][bound.outline].astype(np.float64)
+    capsules = bound.capsules.posed(figure, turned.astype(np.float64), heads.astype(np.float64))
+    outline = vertices[bound.outline].astype(np.float64)
     return PosedFigure(actor=actor, capsules=capsules, heads=heads, outline=outline)
 
 
@@ -152,15 +150,13 @@ class _Bound:
     """What depends on the figure alone."""
 
     rig: Rig
+    resting: RestArrays
     capsules: BodyCapsules
     visible: Int[np.ndarray, " some"]
     outline: Int[np.ndarray, " point"]
-    finger_bones: Int[np.ndarray, " finger"]
-    finger_axes: Float[np.ndarray, "finger 3"]
-    finger_bends: Float[np.ndarray, "finger"]
-    """How far each finger's bone is turned against the wrist for a curl of 1."""
-    finger_sides: Int[np.ndarray, " finger"]
-    wrists: Int[np.ndarray, "2"]
+    fingers: Fingers
+    legs: list[int]
+    """The roots of both legs."""
 
 
 @lru_cache(maxsize=64)
@@ -170,70 +166,14 @@ def _bound(figure: Figure) -> _Bound:
         torch.from_numpy(figure.vertices[None, : figure.body_vertices]), torch.from_numpy(figure.joints[None])
     )
     used = np.zeros(len(figure.vertices), bool)
-    used[figure.faces.ravel()] = True
+    used[figure.faces.ravel().astype(np.intp)] = True
     visible = np.flatnonzero(used & (figure.cut >= 0))
-    row = {name: index for index, name in enumerate(model.bones)}
-    fingers: list[tuple[int, np.ndarray, float, int]] = []
-    for side, letter in enumerate("LR"):
-        at = {name: figure.joints[row[f"{name}.{letter}"]].astype(np.float64) for name in
-              ("wrist", "finger2-1", "finger5-1", "finger3-1")}  # fmt: skip
-        back = np.cross(at["finger2-1"] - at["wrist"], at["finger5-1"] - at["wrist"]) * (1, -1)[side]
-        for name, size in (*_FINGERS, ("finger1", 1.0)):
-            first, last = (figure.joints[row[f"{name}-{k}.{letter}"]].astype(np.float64) for k in (1, 3))
-            axis = np.cross(last - first, -back)
-            steps = _THUMB if name == "finger1" else _PHALANGES
-            for k in range(3):
-                bend = size * sum(steps[: k + 1])
-                fingers.append((row[f"{name}-{k + 1}.{letter}"], axis / np.linalg.norm(axis), bend, side))
     return _Bound(
         rig=rig_of(model, rest),
+        resting=RestArrays.of(figure.vertices, figure.skin_bones, figure.skin_weights, figure.joints, figure.parents),
         capsules=body_capsules(figure, model.bones),
         visible=visible,
         outline=visible[:: max(len(visible) // 300, 1)],
-        finger_bones=np.array([f[0] for f in fingers]),
-        finger_axes=np.array([f[1] for f in fingers]),
-        finger_bends=np.array([f[2] for f in fingers]),
-        finger_sides=np.array([f[3] for f in fingers]),
-        wrists=np.array([row["wrist.L"], row["wrist.R"]]),
+        fingers=Fingers.of(figure.joints, model.bones),
+        legs=[bone for bone, parent in enumerate(figure.parents) if parent == 0][:2],
     )
-
-
-def _curled(rotations: Float[np.ndarray, "bone 3 3"], bound: _Bound, hands: Hands) -> Float[np.ndarray, "bone 3 3"]:
-    """Bend the fingers, each about its own axis across the palm."""
-    angle = np.minimum(np.asarray(hands.curl)[bound.finger_sides] * bound.finger_bends, math.radians(230))
-    x, y, z = bound.finger_axes.T
-    zero = np.zeros_like(x)
-    skew = np.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]]).transpose(2, 0, 1)
-    turn = np.eye(3) + np.sin(angle)[:, None, None] * skew + (1 - np.cos(angle))[:, None, None] * (skew @ skew)
-    turned = rotations.copy()
-    turned[bound.finger_bones] = rotations[bound.wrists[bound.finger_sides]] @ turn
-    return turned
-
-
-def drawn_hands(rng: np.random.Generator, curl: float, fist_share: float) -> Hands:
-    """Draw how fingers bend: relaxed or, for a share of hands, closed."""
-    closed, relaxed = rng.random(2) < fist_share, np.clip(rng.normal(1.0, 0.35, 2), 0.2, 2.0) * curl
-    left, right = np.where(closed, _FIST, relaxed)
-    return Hands(curl=(float(left), float(right)))
-
-
-def _skin(figure: Figure, rotations: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (float32) and bones' heads for bones turned so, the root's at `root`."""
-    joints = figure.joints
-    vertices = skinned_arrays(
-        figure.vertices, figure.skin_bones, figure.skin_weights, joints, figure.parents, rotations, root
-    )
-    with torch.inference_mode():
-        heads = posed_joints(
-            torch.from_numpy(joints)[None],
-            figure.parents,
-            torch.from_numpy(np.ascontiguousarray(rotations, np.float32))[None],
-            torch.from_numpy(np.asarray(root, np.float32))[None],
-        )
-    return vertices, heads[0].numpy()
-
-
-def _hips(figure: Figure, heads: np.ndarray) -> Float[np.ndarray, "2"]:
-    """Where on the floor the hips are over: the middle of the roots of both legs."""
-    legs = [bone for bone, parent in enumerate(figure.parents) if parent == 0][:2]
-    return heads[legs, :2].mean(0)

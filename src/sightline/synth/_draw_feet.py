@@ -22,9 +22,22 @@ FLIP: Final[tuple[int, ...]] = tuple(
     ROW.get({"L": "R", "R": "L"}.get(name[0], name[0]) + name[1:], row) for row, name in enumerate(ALL_LANDMARKS)
 )
 """The permutation of `ALL_LANDMARKS` that swaps left and right."""
-_LEGS: Final = [ROW[s + part] for s in "LR" for part in ("Knee", "Ankle", "Heel", "BigToe", "FootIndex")]
+_PELVIS: Final = [ROW[name] for name in ("Hip", "LHip", "RHip", "Spine")]
+_JOINTS_OF_LEGS: Final = [ROW[side + part] for part in ("Hip", "Knee", "Ankle") for side in "LR"]
+_HEELS, _BIG_TOES, _FOOT_INDICES = ([ROW[side + part] for side in "LR"] for part in ("Heel", "BigToe", "FootIndex"))
+_YZX, _ZXY = np.array([1, 2, 0]), np.array([2, 0, 1])
+_LEVEL: Final = np.array([1.0, 1.0, 0.0])
+_UP: Final = np.array([0.0, 0.0, 1.0])
+_LEG, _ARM = ("Knee", "Ankle", "Heel", "BigToe", "FootIndex"), ("Elbow", "Wrist", "Index", "Pinky")
 _HEAD: Final = [ROW[n] for n in ("NeckNose", "MidHead", "HeadTop", "Nose", "LEye", "REye", "LEar", "REar")]
-_ARM: Final = {s: [ROW[s + part] for part in ("Elbow", "Wrist", "Index", "Pinky")] for s in "LR"}
+_PARTS: Final = {
+    "legs": (True, [(ROW[side + "Hip"], [ROW[side + name] for name in _LEG]) for side in "LR"]),
+    "L": (False, [(ROW["LShoulder"], [ROW["L" + name] for name in _ARM])]),
+    "R": (False, [(ROW["RShoulder"], [ROW["R" + name] for name in _ARM])]),
+    "head": (False, [(ROW["Thorax"], _HEAD)]),
+}
+"""Parts that may be another's: whether they turn with the pelvis or the chest, the joint of the body's own at which
+they start, and their landmarks."""
 
 Points = Float[np.ndarray, "moment landmark 3"]
 
@@ -36,21 +49,21 @@ def with_feet(joints: Float[np.ndarray, "moment 17 3"], floor_m: float) -> Point
     """
     points = np.full((len(joints), len(ALL_LANDMARKS), 3), np.nan)
     points[:, _H36M] = joints
-    left = points[:, ROW["LHip"]] - points[:, ROW["RHip"]]
-    ahead = _unit(_cross(left, points[:, ROW["Spine"]] - points[:, ROW["Hip"]]))[:, None]
-    hip, knee, ankle = (points[:, [ROW["L" + name], ROW["R" + name]]] for name in ("Hip", "Knee", "Ankle"))
+    (hip, left_hip, right_hip, spine), legs = points[:, _PELVIS].transpose(1, 0, 2), points[:, _JOINTS_OF_LEGS]
+    ahead = _unit(_cross(left_hip - right_hip, spine - hip))[:, None]
+    hip, knee, ankle = legs[:, :2], legs[:, 2:4], legs[:, 4:]
     leg, shin = ankle - hip, _unit(ankle - knee)
-    bent = knee - hip - leg * _dot(knee - hip, leg) / np.maximum(_dot(leg, leg), 1e-9)
-    way = bent + 0.06 * ahead
+    thigh = knee - hip
+    way = thigh - leg * (_dot(thigh, leg) / np.maximum(_dot(leg, leg), 1e-9)) + 0.06 * ahead
     free = _unit(_unit(way - shin * _dot(way, shin)) + _HANGING * shin)
-    flat = _unit(way * [1, 1, 0] + 1e-6 * ahead)
-    share = np.clip((ankle[..., 2:] - floor_m - _STANDS_M) / (_FREE_M - _STANDS_M), 0, 1)
+    flat = _unit(way * _LEVEL + 1e-6 * ahead)
+    share = ((ankle[..., 2:] - (floor_m + _STANDS_M)) / (_FREE_M - _STANDS_M)).clip(0, 1)
     share = np.where(shin[..., 2:] > -0.3, 1.0, share)
     toes = _unit(flat * (1 - share) + free * share)
-    down = shin * share - np.array([0.0, 0.0, 1.0]) * (1 - share)
-    sole = _unit(down - toes * _dot(down, toes))
-    for name, along in (("Heel", -_HEEL), ("BigToe", _TOE), ("FootIndex", _TOE)):
-        points[:, [ROW["L" + name], ROW["R" + name]]] = ankle + along * toes + _ANKLE * sole
+    down = shin * share - _UP * (1 - share)
+    ankle = ankle + _ANKLE * _unit(down - toes * _dot(down, toes))
+    points[:, _HEELS] = ankle - _HEEL * toes
+    points[:, _BIG_TOES] = points[:, _FOOT_INDICES] = ankle + _TOE * toes
     return points
 
 
@@ -67,25 +80,11 @@ def recombined(body: Points, others: dict[str, Points]) -> Points:
     """
     result = body.copy()
     for part, other in others.items():
-        legs = part == "legs"
-        rows = {"legs": _LEGS, "head": _HEAD}.get(part) or _ARM[part]
-        centres = [points[:, ROW["Hip" if legs else "Thorax"]] for points in (body, other)]
-        axes = [_frames(points, legs) for points in (body, other)]
-        turn = axes[0] @ np.swapaxes(axes[1], -1, -2)
-        for row in rows:
-            result[:, row] = centres[0] + (turn @ (other[:, row] - centres[1])[..., None])[..., 0]
-        for side in "LR" if legs else "":
-            _hang(result, other, side + "Hip", [row for row in rows if ALL_LANDMARKS[row][0] == side], turn, body)
-        if part in "LR":
-            _hang(result, other, part + "Shoulder", rows, turn, body)
+        of_pelvis, limbs = _PARTS[part]
+        turn = _frames(other, of_pelvis) @ _frames(body, of_pelvis).transpose(0, 2, 1)  # of rows
+        for joint, limb in limbs:
+            result[:, limb] = body[:, [joint]] + (other[:, limb] - other[:, [joint]]) @ turn
     return result
-
-
-def _hang(result: Points, other: Points, joint: str, rows: list[int], turn: np.ndarray, body: Points) -> None:
-    """Let a limb start at the body's own joint."""
-    row = ROW[joint]
-    for limb in rows:
-        result[:, limb] = body[:, row] + (turn @ (other[:, limb] - other[:, row])[..., None])[..., 0]
 
 
 def _frames(points: Points, of_pelvis: bool) -> Float[np.ndarray, "moment 3 3"]:
@@ -94,19 +93,18 @@ def _frames(points: Points, of_pelvis: bool) -> Float[np.ndarray, "moment 3 3"]:
     low, high = ("Hip", "Spine") if of_pelvis else ("Spine", "Thorax")
     left = _unit(points[:, ROW[pair[0]]] - points[:, ROW[pair[1]]])
     up = points[:, ROW[high]] - points[:, ROW[low]]
-    up = _unit(up - left * (up * left).sum(-1, keepdims=True))
+    up = _unit(up - left * _dot(up, left))
     return np.stack([left, _cross(up, left), up], axis=-1)
 
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return (a * b).sum(-1, keepdims=True)
+    return np.einsum("...i,...i->...", a, b)[..., None]
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The cross product, quicker than NumPy's for a few vectors."""
-    (ax, ay, az), (bx, by, bz) = np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0)
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
+    return a.take(_YZX, -1) * b.take(_ZXY, -1) - a.take(_ZXY, -1) * b.take(_YZX, -1)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
+    return vector / np.maximum(np.sqrt(_dot(vector, vector)), 1e-9)

@@ -18,10 +18,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from sightline.camera import Camera
 from sightline.errors import InputError
 from sightline.synth._draw_backdrops import PAINTERS
-from sightline.synth.cameras import View
+from sightline.synth.cameras import View, camera_of
 from sightline.synth.config import SceneConfig
 from sightline.synth.scene import Backdrop
 
@@ -47,25 +46,23 @@ def drawn_backdrop(rng: np.random.Generator, config: SceneConfig, kind: str, see
     if kind == "folder":
         return _of_folder(rng, config, view)
     picture = _pooled(kind, seed, int(rng.integers(config.backdrop_pool)), side)
-    if rng.random() < 0.5:
-        picture = picture[:, ::-1]
-    # A room keeps its own colours: it is seen beside its walls, which have theirs.
-    picture = recoloured(rng, picture) if kind != "plain" else picture
+    flipped = rng.random() < 0.5
+    if kind == "plain":  # the paper of a studio keeps its colours
+        picture = np.ascontiguousarray(picture[:, ::-1]) if flipped else picture
+    else:
+        picture = recoloured(rng, picture, flipped=flipped)
     scale = side / (LARGER * max(width, height)) * rng.uniform(0.85, 1.6)
     focal = view.lens.focal_px * scale
     level = kind in ("sky", "street", "indoor", "room")
-    heading = view.forward[:2] / max(float(np.linalg.norm(view.forward[:2])), 1e-9)
-    turn = rng.normal(0, 0.25)
+    heading = math.atan2(view.forward[1], view.forward[0]) + rng.normal(0, 0.25)
     if level:
-        ahead = _turned(np.array([*heading, 0.0]), turn)
-        right = np.array([ahead[1], -ahead[0], 0.0])
-        rotation = np.stack([right, np.cross(ahead, right), ahead])
+        x, y = math.cos(heading), math.sin(heading)
+        rotation = np.array([[y, -x, 0.0], [0.0, 0.0, -1.0], [x, y, 0.0]])
     else:
         rotation = view.rotation
     place = 0.5 if level else rng.uniform(0.35, 0.65)
-    center = (rng.uniform(0.35, 0.65) * side, place * side)
-    camera = Camera.create((side, side), focal, center, rotation=rotation, translation_m=(0.0, 0.0, 0.0))
-    return Backdrop(picture=np.ascontiguousarray(picture), camera=camera)
+    center = np.array([rng.uniform(0.35, 0.65) * side, place * side])
+    return Backdrop(picture=picture, camera=camera_of((side, side), focal, center, rotation, np.zeros(3)))
 
 
 def reaches_down(backdrop: Backdrop, view: View) -> bool:
@@ -80,18 +77,14 @@ def reaches_down(backdrop: Backdrop, view: View) -> bool:
     return bool((lowest < len(backdrop.picture)).all() and (z > 0).all())
 
 
-def recoloured(rng: np.random.Generator, picture: Picture) -> Picture:
-    """Give a picture another brightness, contrast and cast, by one table for each channel."""
+def recoloured(rng: np.random.Generator, picture: Picture, *, flipped: bool = False) -> Picture:
+    """Give a picture another brightness, contrast and cast, by one table for each channel; mirrored if `flipped`."""
     gamma, gain = math.exp(rng.normal(0, 0.18)), math.exp(rng.normal(0, 0.10))
     cast = np.exp(rng.normal(0, 0.05, 3))
     steps = np.linspace(0, 1, 256) ** gamma * gain
     tables = (np.clip(steps[:, None] * cast, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return np.stack([tables[picture[..., channel], channel] for channel in range(3)], axis=-1)
-
-
-def _turned(vector: np.ndarray, angle: float) -> np.ndarray:
-    c, s = math.cos(angle), math.sin(angle)
-    return np.array([c * vector[0] - s * vector[1], s * vector[0] + c * vector[1], vector[2]])
+    image = Image.fromarray(picture).point(tables.T.ravel().tolist())
+    return np.asarray(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flipped else image)
 
 
 _KEPT: OrderedDict[tuple[str, int, int, int], Picture] = OrderedDict()
@@ -134,17 +127,10 @@ def _of_folder(rng: np.random.Generator, config: SceneConfig, view: View) -> Bac
     room = np.array([whole.shape[1] * scale - width, whole.shape[0] * scale - height])
     corner = rng.random(2) * np.maximum(room, 0) / scale
     flipped = rng.random() < 0.5
-    picture = whole[:, ::-1] if flipped else whole
-    picture = recoloured(rng, picture)
+    picture = recoloured(rng, whole, flipped=flipped)
     center = (np.array(view.lens.size) / 2) / scale + corner
-    camera = Camera.create(
-        (whole.shape[1], whole.shape[0]),
-        view.lens.focal_px / scale,
-        center,
-        rotation=view.rotation,
-        translation_m=(0.0, 0.0, 0.0),
-    )
-    return Backdrop(picture=np.ascontiguousarray(picture), camera=camera)
+    camera = camera_of((whole.shape[1], whole.shape[0]), view.lens.focal_px / scale, center, view.rotation, np.zeros(3))
+    return Backdrop(picture=picture, camera=camera)
 
 
 @lru_cache(maxsize=8)

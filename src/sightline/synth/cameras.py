@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 
 from sightline.camera import Camera
@@ -49,13 +50,9 @@ class View:
     def camera(self) -> Camera:
         """Return it as a `Camera` (float64)."""
         lens = self.lens
-        return Camera.create(
-            lens.size,
-            lens.focal_px,
-            lens.center_px,
-            distortion=None if lens.radial is None else Distortion.create("brown_conrady", lens.radial),
-            rotation=self.rotation,
-            translation_m=-self.rotation @ self.position,
+        bent = None if lens.radial is None else Distortion.create("brown_conrady", lens.radial, dtype=torch.float64)
+        return camera_of(
+            lens.size, lens.focal_px, lens.center_px, self.rotation, -self.rotation @ self.position, distortion=bent
         )
 
     def project(
@@ -65,12 +62,36 @@ class View:
         cam = (points - self.position) @ self.rotation.T
         ahead = cam[:, 2] > 0.05
         px = cam[:, :2] / np.where(ahead, cam[:, 2], 1.0)[:, None] * self.lens.focal_px + self.lens.center_px
-        return px, ahead & ((px >= 0) & (px <= self.lens.size)).all(1)
+        (x, y), (width, height) = px.T, self.lens.size
+        return px, ahead & (x >= 0) & (y >= 0) & (x <= width) & (y <= height)
 
     @property
     def forward(self) -> Float[np.ndarray, "3"]:
         """Unit vector of the optical axis in the world."""
         return self.rotation[2]
+
+
+def camera_of(
+    size: tuple[int, int],
+    focal_px: float,
+    center_px: Float[np.ndarray, "2"],
+    rotation: Float[np.ndarray, "3 3"],
+    translation_m: Float[np.ndarray, "3"],
+    *,
+    distortion: Distortion | None = None,
+) -> Camera:
+    """Return a camera (float64) of drawn numbers: what `Camera.create` makes of them, without checking what is sound.
+
+    rotation, translation_m: cam_from_world.
+    """
+    return Camera(
+        image_size=torch.tensor(size, dtype=torch.float64),
+        focal_px=torch.tensor((focal_px, focal_px), dtype=torch.float64),
+        center_px=torch.tensor(center_px, dtype=torch.float64),
+        distortion=distortion,
+        rotation=torch.tensor(rotation, dtype=torch.float64),
+        translation_m=torch.tensor(translation_m, dtype=torch.float64),
+    )
 
 
 def drawn_lens(rng: np.random.Generator, sizes: tuple[tuple[int, int], ...], draw: CameraDraw) -> Lens:
@@ -115,11 +136,10 @@ def drawn_view(rng: np.random.Generator, lens: Lens, draw: CameraDraw, points: F
 
 def _rotation(azimuth: float, pitch: float, roll: float) -> Float[np.ndarray, "3 3"]:
     """cam_from_world of a camera that looks along the azimuth, down by the pitch; its picture turned by the roll."""
-    right = np.array([math.sin(azimuth), -math.cos(azimuth), 0.0])
-    ahead = np.array([math.cos(azimuth) * math.cos(pitch), math.sin(azimuth) * math.cos(pitch), -math.sin(pitch)])
-    level = np.stack([right, np.cross(ahead, right), ahead])
+    c, s, level, down = math.cos(azimuth), math.sin(azimuth), math.cos(pitch), math.sin(pitch)
+    upright = np.array([[s, -c, 0.0], [-down * c, -down * s, -level], [level * c, level * s, -down]])
     c, s = math.cos(roll), math.sin(roll)
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ level
+    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ upright
 
 
 def _borders(lens: Lens, fill: float) -> tuple[np.ndarray, np.ndarray]:

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from sightline.synth._draw_actor import Hands, PosedFigure, drawn_hands, posed_figure
+from sightline.synth._draw_actor import PosedFigure, posed_figure
 from sightline.synth._draw_chance import Purpose, source
 from sightline.synth._draw_figures import drawn_figure, drawn_poses
+from sightline.synth._draw_hands import Hands, drawn_hands
 from sightline.synth._draw_light import (
     drawn_ground,
     drawn_light,

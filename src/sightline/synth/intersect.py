@@ -27,6 +27,7 @@ _LIMBS: Final = (  # name, from bone, share from which it counts, to bone, bones
 )
 _SLABS: Final = (("pelvis", "root"), ("belly", "spine03"), ("chest", "spine01"))
 """Slabs of the trunk, and the bone at whose height each lies and which carries it."""
+_NAMES: Final = (*(f"{side}_{limb[0]}" for side in "LR" for limb in _LIMBS), *(slab for slab, _ in _SLABS), "head")
 _TRUNK_BONES: Final = ("root", "pelvis", "spine", "clavicle", "shoulder01", "upperleg01")
 _NEIGHBOURS: Final = {
     frozenset(pair)
@@ -173,34 +174,61 @@ def body_capsules(figure: Figure, bones: tuple[str, ...]) -> BodyCapsules:
     """Return the capsules of a figure whose bones have these names (those of Anny); kept for the figures seen last."""
     row = {name: index for index, name in enumerate(bones)}
     skin = figure.vertices[: figure.body_vertices].astype(np.float64)
-    weights = figure.skin_weights[: figure.body_vertices]
-    carrier = np.take_along_axis(figure.skin_bones[: figure.body_vertices], weights.argmax(1)[:, None], 1)[:, 0]
-    made: list[tuple[str, int, int, np.ndarray, np.ndarray, float]] = []
+    strongest = figure.skin_weights[: figure.body_vertices].argmax(1)
+    carrier = figure.skin_bones[np.arange(len(skin)), strongest]
+    order = carrier.argsort(kind="stable")
+    skin, bounds = skin[order], carrier[order].searchsorted(np.arange(len(bones) + 1))
+
+    def carried(beginnings: tuple[str, ...]) -> np.ndarray:
+        return np.concatenate([skin[bounds[bone] : bounds[bone + 1]] for bone in _rows(bones, beginnings)])
+
+    made: list[tuple[int, int, np.ndarray, np.ndarray, float]] = []
     for side in "LR":
-        for name, start, share, end, carriers in _LIMBS:
+        for _, start, share, end, carriers in _LIMBS:
             first, last = row[f"{start}.{side}"], row[f"{end}.{side}"]
             a, b = figure.joints[first].astype(np.float64), figure.joints[last].astype(np.float64)
             a = a + share * (b - a)
-            mine = skin[np.isin(carrier, [row[f"{bone}.{side}"] for bone in carriers])]
+            mine = carried(tuple(f"{bone}.{side}" for bone in carriers))
             away = distance_to_points(Capsules(np.stack([a, b])[None], np.zeros(1)), mine)
             # Hands and feet end beyond their last joint: bones there move little against it.
-            made.append((f"{side}_{name}", first, first, a, b, float(np.percentile(away, _RADIUS_PERCENTILE))))
-    trunk = skin[np.isin(carrier, [index for name, index in row.items() if name.startswith(_TRUNK_BONES)])]
-    for name, bone in _SLABS:
-        made.append((name, row[bone], row[bone], *_slab(trunk, figure.joints[row[bone]])))
-    made.append(("head", row["head"], row["head"], *_skull(skin[carrier == row["head"]])))
-    names = tuple(part[0] for part in made)
+            made.append((first, first, a, b, _percentile(away, _RADIUS_PERCENTILE)))
+    trunk = carried(_TRUNK_BONES)
+    for _, bone in _SLABS:
+        made.append((row[bone], row[bone], *_slab(trunk, figure.joints[row[bone]])))
+    made.append((row["head"], row["head"], *_skull(carried(("head",)))))
     below = {side: _descendants(figure.parents, row[f"upperarm01.{side}"]) for side in "LR"}
     return BodyCapsules(
-        names=names,
-        bones=np.array([part[1:3] for part in made]),
-        rest=np.array([part[3:5] for part in made]),
-        radius=np.array([part[5] for part in made]),
-        pairs=np.array([(i, j) for i in range(len(names)) for j in range(i) if not _touching(names[i], names[j])]),
-        arms={n: below[name[0]] for n, name in enumerate(names) if name.endswith(("arm", "hand"))},
+        names=_NAMES,
+        bones=np.array([part[:2] for part in made]),
+        rest=np.array([part[2:4] for part in made]),
+        radius=np.array([part[4] for part in made]),
+        pairs=_apart(),
+        arms={n: below[name[0]] for n, name in enumerate(_NAMES) if name.endswith(("arm", "hand"))},
     )
 
 
+@lru_cache(maxsize=64)
+def _rows(bones: tuple[str, ...], beginnings: tuple[str, ...]) -> tuple[int, ...]:
+    """Rows of the bones whose names begin so."""
+    return tuple(row for row, name in enumerate(bones) if name.startswith(beginnings))
+
+
+@lru_cache(maxsize=1)
+def _apart() -> Int[np.ndarray, "pair 2"]:
+    """Pairs of capsules that should not go into one another."""
+    count = len(_NAMES)
+    return np.array([(i, j) for i in range(count) for j in range(i) if not _touching(_NAMES[i], _NAMES[j])])
+
+
+def _percentile(values: Float[np.ndarray, " value"], percent: float) -> float:
+    """`np.percentile`, without what it asks before it starts."""
+    place = percent / 100 * (len(values) - 1)
+    low = int(place)
+    found = np.partition(values, (low, min(low + 1, len(values) - 1)))[low : low + 2]
+    return float(found[0] + (place - low) * (found[-1] - found[0]))
+
+
+@lru_cache(maxsize=8)
 def _descendants(parents: tuple[int, ...], top: int) -> Int[np.ndarray, " bone"]:
     """A bone and all that hang from it."""
     found = {top}
@@ -213,10 +241,10 @@ def _descendants(parents: tuple[int, ...], top: int) -> Int[np.ndarray, " bone"]
 def _slab(trunk: Float[np.ndarray, "vertex 3"], head: Float[np.ndarray, "3"]) -> tuple[np.ndarray, np.ndarray, float]:
     """A lying capsule across the trunk at the height of a bone's head."""
     near = trunk[np.abs(trunk[:, 1] - head[1]) < 0.035]
-    low, high = np.percentile(near[:, 2], (4, 96))
-    half = float(np.percentile(np.abs(near[:, 0]), 92))
-    radius = min(0.5 * float(high - low), half)
-    middle = np.array([0.0, head[1], 0.5 * float(low + high)])
+    low, high = _percentile(near[:, 2], 4), _percentile(near[:, 2], 96)
+    half = _percentile(np.abs(near[:, 0]), 92)
+    radius = min(0.5 * (high - low), half)
+    middle = np.array([0.0, head[1], 0.5 * (low + high)])
     side = np.array([half - radius, 0.0, 0.0])
     return middle - side, middle + side, radius
 

@@ -128,9 +128,18 @@ class LibraryPoses:
         joints = _library(self.path, self.split)
         start = joints.clip_start
         assert start is not None
-        weights = np.minimum(np.diff(start), self.longest_s * joints.fps)
-        clip = int(rng.choice(len(weights), p=weights / weights.sum()))
+        clip = int(_shares(self).searchsorted(rng.random(), side="right"))
         return joints.at(int(rng.integers(start[clip], start[clip + 1])))
+
+
+@lru_cache(maxsize=4)
+def _shares(poses: LibraryPoses) -> Float[np.ndarray, " clip"]:
+    """How much of all chance each clip and those before it have."""
+    joints = _library(poses.path, poses.split)
+    assert joints.clip_start is not None
+    weights = np.minimum(np.diff(joints.clip_start), poses.longest_s * joints.fps)
+    shares = (weights / weights.sum()).cumsum()
+    return shares / shares[-1]
 
 
 @lru_cache(maxsize=4)

@@ -29,6 +29,8 @@ _HIDES: Final = (0.04, 0.5)
 """Share of a person's outline that a thing before them hides."""
 _BEHIND_SHARE: Final = 0.4
 """Share of things that stand beside or behind people rather than before them."""
+_CORNERS: Final = np.array([(i, j, k) for k in (0, 1) for j in (0, 1) for i in (0, 1)])
+_EVERY_PAIR: Final = np.array([(i, j) for i in range(8) for j in range(8) if i != j]).T
 MaterialDraw = Callable[[np.random.Generator], Material]
 
 
@@ -112,9 +114,8 @@ def _spot(rng: np.random.Generator, view: View, person: PosedFigure, thing: Thin
 def _put(thing: Thing, material: Material, yaw: float, x: float, y: float) -> Placed:
     c, s = math.cos(yaw), math.sin(yaw)
     turn, shift = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]), np.array([x, y, 0.0])
-    corners = np.array([[[(i, j, k)[a] for a in range(3)] for k in (0, 1) for j in (0, 1) for i in (0, 1)]])
-    low, high = thing.boxes[:, 0], thing.boxes[:, 1]
-    boxes = low[:, None] + corners * (high - low)[:, None]
+    low, high = thing.boxes[:, :1], thing.boxes[:, 1:]
+    boxes = low + _CORNERS * (high - low)
     prop = Prop(
         vertices_world=(thing.vertices @ turn.T + shift).astype(np.float32), faces=thing.faces, material=material
     )
@@ -124,12 +125,11 @@ def _put(thing: Thing, material: Material, yaw: float, x: float, y: float) -> Pl
 def _may_stand(
     placed: Placed, view: View, people: Sequence[PosedFigure], others: Sequence[Placed], hides: tuple[float, float]
 ) -> bool:
+    if float(((placed.boxes - view.position) @ view.forward).min()) < 0.45:
+        return False
     if _pierces(placed, people, slack=0.0) or _inside(placed.boxes, view.position[None], grown=0.25).any():
         return False
     if any(_inside(placed.boxes, other.boxes.mean(1), grown=0.1).any() for other in others):
-        return False
-    depth = float(((placed.boxes.reshape(-1, 3) - view.position) @ view.forward).min())
-    if depth < 0.45:
         return False
     shares = [hidden_share(placed, view, person) for person in people]
     return max(shares) <= hides[1] and max(shares) >= hides[0]
@@ -141,45 +141,38 @@ def hidden_share(placed: Placed, view: View, person: PosedFigure) -> float:
     if not inside.any():
         return 0.0
     depth = (person.outline - view.position) @ view.forward
-    covered = np.zeros(len(px), bool)
-    for corners in placed.boxes:
-        nearest = (corners - view.position) @ view.forward
-        if nearest.min() > 0.05:
-            covered |= (depth > nearest.mean()) & _within_hull(px, view.project(corners)[0])
-    return float(covered[inside].mean())
+    of_boxes = (placed.boxes - view.position) @ view.forward
+    ahead = of_boxes.min(1) > 0.05
+    if not ahead.any():
+        return 0.0
+    corners = view.project(placed.boxes[ahead].reshape(-1, 3))[0].reshape(-1, 8, 2)
+    covered = (depth > of_boxes[ahead].mean(1)[:, None]) & _within_hulls(px, corners)
+    return float(covered.any(0)[inside].mean())
 
 
 def _pierces(placed: Placed, people: Sequence[PosedFigure], slack: float) -> bool:
     """Whether people's outlines reach into a thing, further than `slack` (m)."""
-    for person in people:
-        ends = person.capsules.ends
-        axis = (ends[:, :1] + np.linspace(0, 1, 4)[None, :, None] * (ends[:, 1:] - ends[:, :1])).reshape(-1, 3)
-        if _inside(placed.boxes, np.concatenate([person.outline, axis]), grown=0.02 - slack).any():
-            return True
-    return False
+    return any(_inside(placed.boxes, person.solid, grown=0.02 - slack).any() for person in people)
 
 
 def _inside(
     boxes: Float[np.ndarray, "part 8 3"], points: Float[np.ndarray, "point 3"], *, grown: float
 ) -> Bool[np.ndarray, " point"]:
     """Whether points lie in one of some boxes that reach `grown` (m) further."""
-    origin = boxes[:, 0]
-    found = np.zeros(len(points), bool)
-    edges = np.stack([boxes[:, 1] - origin, boxes[:, 2] - origin, boxes[:, 4] - origin], axis=1)
-    lengths = np.linalg.norm(edges, axis=-1)
-    for start, axes, length in zip(origin, edges / lengths[..., None], lengths, strict=True):
-        along = (points - start) @ axes.T
-        found |= ((along > -grown) & (along < length + grown)).all(1)
-    return found
+    origin = boxes[:, :1]
+    edges = boxes[:, [1, 2, 4]] - origin
+    lengths = np.sqrt(np.einsum("bij,bij->bi", edges, edges))
+    along = (edges / lengths[..., None]) @ (points - origin).transpose(0, 2, 1)
+    return ((along > -grown) & (along < lengths[..., None] + grown)).all(1).any(0)
 
 
-def _within_hull(
-    points: Float[np.ndarray, "point 2"], corners: Float[np.ndarray, "corner 2"]
-) -> Bool[np.ndarray, " point"]:
-    """Whether points lie in the convex hull of corners: on no side of which all corners lie away from them."""
-    edges = (corners[None] - corners[:, None]).reshape(-1, 2)
-    starts = np.repeat(corners, len(corners), axis=0)
-    normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1)
-    heights = (starts * normals).sum(1)
-    outer = (normals @ corners.T >= heights[:, None] - 1e-6).all(1) & (np.abs(edges).max(1) > 1e-9)
-    return (points @ normals[outer].T >= heights[outer] - 1e-6).all(1)
+def _within_hulls(
+    points: Float[np.ndarray, "point 2"], corners: Float[np.ndarray, "part 8 2"]
+) -> Bool[np.ndarray, "part point"]:
+    """Whether points lie in the convex hulls of corners: on no side of which all corners lie away from them."""
+    first, second = corners[:, _EVERY_PAIR[0]], corners[:, _EVERY_PAIR[1]]
+    normals = (second - first)[..., ::-1] * [-1.0, 1.0]
+    heights = np.einsum("bij,bij->bi", first, normals)
+    outer = (corners @ normals.transpose(0, 2, 1) >= heights[:, None] - 1e-6).all(1) & (np.abs(normals).max(2) > 1e-9)
+    sides = zip(normals, heights - 1e-6, outer, strict=True)
+    return np.stack([(normal[its] @ points.T >= height[its, None]).all(0) for normal, height, its in sides])
