@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from sightline.synth._dress_rig import Rig, Zone
 from sightline.synth.figure import Material
+
+PEEK: Final = 3.0
+"""How far one can look in below a hem, in widths of the gap there: that much of what lies beneath is drawn."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -89,7 +93,8 @@ class Layers:
     ) -> None:  # fmt: skip
         """Lay cloth over the vertices where `cut` (metres inside the hem on the mean body) is not negative.
 
-        What lies beneath is not drawn where `deep` is positive; if it is None, `hide_m` inside the hem.
+        What lies beneath is not drawn `hide_m` inside the hem. With `deep`, a smaller field of the same kind, it is not
+        drawn where that exceeds `PEEK` times the distance at which the cloth stands off.
         """
         area = self.rig.zones[zone]
         rows = area.rows
@@ -101,7 +106,10 @@ class Layers:
         moved[rows] += self.normals[rows] * least[:, None]
         self._hang(moved, cloth, falls, cut >= 0)
         own, out = self._smoothed(moved[rows], area, least, cloth)
-        self.hide_below(cut > cloth.hide_m if deep is None else deep > 0)
+        covered = np.zeros(len(self.points), dtype=bool)
+        off = (out - self.outer_m[rows]) / self.size
+        covered[rows] = cut[rows] > cloth.hide_m if deep is None else deep[rows] > PEEK * off
+        self.hide_below(covered)
         kept = np.flatnonzero(cut[rows] >= 0)
         self.outer_m[rows[kept]] = np.maximum(self.outer_m[rows[kept]], out[kept])
         self.surface[rows[kept]] = own[kept]

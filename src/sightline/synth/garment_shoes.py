@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import ConvexHull, KDTree
 
-from sightline.synth._dress_layers import Layers, Piece
+from sightline.synth._dress_layers import PEEK, Layers, Piece
 from sightline.synth._dress_rig import Rig, strongest
 from sightline.synth.figure import PARTS, Material
 from sightline.synth.garment_tube import sheet
@@ -30,6 +30,8 @@ class _Last:
     foot: Int[np.ndarray, " k"]
     fit: Float[np.ndarray, "4 k"]
     """Finds the affine map from the mean foot to another, from that one's vertices."""
+    off: Float[np.ndarray, " k"]
+    """How far (m) the shoe stands off each vertex of the foot."""
     skin_bones: Int[np.ndarray, "vertex 8"]
     skin_weights: Float[np.ndarray, "vertex 8"]
     sole: Float[np.ndarray, " vertex"]
@@ -44,7 +46,7 @@ def _last(rig: Rig, side: str) -> _Last:
     points = rig.points[foot].astype(float)
     hull = ConvexHull(points)
     middle = (points.min(0) + points.max(0)) / 2 * [1, 0, 1] + [0, points[:, 1].min() + 0.035, 0]
-    down = (np.arange(_ROWS) + 0.5) / _ROWS * np.pi
+    down = (np.arange(_ROWS) + 0.5) / (_ROWS - 0.5) * np.pi  # open around the shin, closed below the foot
     around = np.arange(_COLUMNS) / _COLUMNS * 2 * np.pi
     polar, turn = (grid.ravel() for grid in np.meshgrid(down, around, indexing="ij"))
     spread = np.array([1.0, 0.8, 2.6])  # more directions to the toes and the heel than to the sides
@@ -62,6 +64,7 @@ def _last(rig: Rig, side: str) -> _Last:
         outwards=outwards.astype(np.float32),
         foot=foot,
         fit=fit.astype(np.float32),
+        off=-(points @ hull.equations[:, :3].T + hull.equations[:, 3]).max(1).astype(np.float32),
         skin_bones=bones,
         skin_weights=weights,
         sole=(vertices[:, 1] - points[:, 1].min()).astype(np.float32),
@@ -118,5 +121,6 @@ def add_shoes(layers: Layers, shoe: Shoe) -> None:
             )
         )
         inside = np.zeros(len(layers.points), dtype=bool)
-        inside[last.foot[layers.rig.points[last.foot, 1] < shoe.opening_m - 0.012]] = True
+        deep = shoe.opening_m - 0.012 - layers.rig.points[last.foot, 1]
+        inside[last.foot[deep > PEEK * last.off]] = True
         layers.hide_below(inside)

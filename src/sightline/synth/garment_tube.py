@@ -7,15 +7,17 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from sightline.synth._dress_layers import Layers, Piece
+from sightline.synth._dress_layers import PEEK, Layers, Piece
 from sightline.synth._dress_rig import Rig, strongest
 from sightline.synth.figure import PARTS, Material
 
 _KNOTS: Final = ("foot.L", "lowerleg01.L", "upperleg01.L", "spine04", "spine03", "spine02", "spine01", "neck01", "head")
 _AROUND: Final = 56
 _CELL: Final = 10
+_LOOKED_M: Final = 0.22
+"""How far up from the hem of hanging cloth everything beneath is drawn."""
 _HEIGHTS: Final = tuple(float(y) for y in np.linspace(-0.86, 0.44, 53))
 
 
@@ -102,8 +104,23 @@ def add_hanging(layers: Layers, cloth: Hanging) -> None:
             material=cloth.material,
         )
     )
+    layers.hide_below(_covered(layers, canonical, radius, cloth))
+
+
+def _covered(
+    layers: Layers, canonical: Float[np.ndarray, " row"], radius: Float[np.ndarray, "row around"], cloth: Hanging
+) -> Bool[np.ndarray, " vertex"]:
+    """Whether nobody who looks in below the hem, as far as the gap there is wide, sees a vertex of the body."""
+    rig = layers.rig
     y = rig.points[:, 1]
-    layers.hide_below((y < cloth.top_m - 0.03) & (y > cloth.hem_m + 0.22) & (rig.arm_share < 0.2))
+    chosen = np.flatnonzero((y < cloth.top_m - 0.03) & (y > cloth.hem_m + _LOOKED_M) & (rig.arm_share < 0.2))
+    row = np.clip(np.searchsorted(-canonical, -y[chosen]), 0, len(canonical) - 1)
+    x, z = layers.surface[chosen, 0], layers.surface[chosen, 2]
+    column = ((np.arctan2(x, z) + np.pi) / (2 * np.pi) * _AROUND).astype(int) % _AROUND
+    off = (radius[row, column] - np.hypot(x, z)) / layers.size
+    covered = np.zeros(len(y), dtype=bool)
+    covered[chosen[y[chosen] - cloth.hem_m > PEEK * off]] = True
+    return covered
 
 
 def _radii(layers: Layers, canonical: np.ndarray, cloth: Hanging) -> Float[np.ndarray, "row around"]:

@@ -91,7 +91,7 @@ def add_top(layers: Layers, top: Top) -> None:
         fold_m=top.fold_m,
     )
     falls = ("trunk", "LArm", "RArm") if top.sleeve_m > 0.05 else ("trunk",)
-    deep = top_field(layers.rig, top, (0.018, 0.04, 0.03 + 0.04 * (top.slope < 0.5)))
+    deep = top_field(layers.rig, top, (0.012, 0.02, 0.02))
     layers.add_shell(top_field(layers.rig, top), cloth, deep=deep, falls=falls)
     if top.length_m is not None:
         add_hanging(
@@ -122,7 +122,7 @@ def add_bottom(layers: Layers, bottom: Bottom) -> None:
         smooth=2 + int(round(600 * bottom.gap_m)),
         fold_m=bottom.fold_m,
     )
-    deep = bottom_field(rig, bottom, (0.012, 0.02 + 0.06 * (bottom.slope < 0.5)))
+    deep = bottom_field(rig, bottom, (0.012, 0.02))
     wide = bottom.flare_m * np.clip((CROTCH - y) / max(CROTCH - bottom.end_m, 0.05), 0, 1)
     layers.add_shell(
         bottom_field(rig, bottom), cloth, thickness=wide.astype(np.float32), deep=deep, falls=("trunk", "LLeg", "RLeg")
@@ -159,6 +159,7 @@ def add_boot_shafts(layers: Layers, material: Material, top_m: float) -> None:
     layers.add_shell(
         field,
         Cloth(material=material, gap_m=0.009, slope=0.3, smooth=4, fold_m=0.003),
+        deep=field - 0.012,
         falls=("LLeg", "RLeg"),
         zone="legs",
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from sightline.body.anny_body import AnnyBody
 from sightline.synth._dress_layers import Layers, Piece
@@ -84,10 +85,11 @@ def _figure(
     shape: Float[np.ndarray, "6"], stature: float,
 ) -> Figure:  # fmt: skip
     """Join what is seen of the body with all that was put on."""
-    seen = rig.seen & ~layers.hidden[rig.faces].all(1)
+    a, b, c = (layers.hidden[rig.faces[:, corner]] for corner in range(3))
+    seen = rig.seen & ~(a & b & c)
     materials: list[Material] = [skin_material(colours, rng), eye_material(colours)]
     pieces = layers.pieces()
-    rows: list[np.ndarray] = [(rig.region_of_face[seen] == "eye").astype(np.int32)]
+    rows: list[np.ndarray] = [_eyes(rig)[seen]]
     faces, start = [rig.faces[seen]], len(layers.points)
     for piece in pieces:
         if piece.material not in materials:
@@ -114,6 +116,12 @@ def _figure(
         shape=shape,
         stature_m=stature,
     )
+
+
+@lru_cache(maxsize=2)
+def _eyes(rig: Rig) -> Int[np.ndarray, " face"]:
+    """1 for faces of the eyes, whose material is the second, else 0."""
+    return (rig.region_of_face == "eye").astype(np.int32)
 
 
 def _joined(first: np.ndarray, pieces: list[Piece], name: str) -> np.ndarray:
