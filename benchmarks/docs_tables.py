@@ -1,7 +1,7 @@
 """Write the measured tables of pages under docs between their markers, from the committed runs in benchmarks/results.
 
-`python benchmarks/docs_tables.py` rewrites docs/perspective.md, docs/prior.md, docs/rendering.md, docs/rig.md,
-docs/training.md and docs/uncertainty.md; with `--check` it only says whether that would change them.
+`python benchmarks/docs_tables.py` rewrites the pages that `SECTIONS` lists; with `--check` it only says whether that
+would change them.
 """
 
 from __future__ import annotations
@@ -444,6 +444,61 @@ def render_domain() -> str:
     )
 
 
+FITTED, TRIP = "retargeting ", "round trip of "
+
+
+def retargeting() -> str:
+    """Residuals of bodies fitted to motion capture, analytic IK beside an optimiser, and round trips."""
+    found = report("retarget")
+    fitted = [row for row in found["rows"] if row["what"].startswith(FITTED)]
+    trips = [row for row in found["rows"] if row["what"].startswith(TRIP)]
+    alone = [row for row in found["rows"] if "ms_per_pose" in row]
+    titles = [
+        "skeleton, clips", "clips", "frames", "beside offsets, mm", "to the joints, mm", "worst clip, mm",
+        "feet slide (the clip's own), m/s", "lowest vertex, mm", "ms per frame",
+    ]  # fmt: skip
+    missed = [f"{claim['text']} ({claim['value']:.3g})" for claim in found["claims"] if not claim["holds"]]
+    return "\n\n".join(
+        [
+            "How far a body's joints are from the clip's: beside the constant offsets that were fitted to each clip; "
+            "and, of a body fitted without offsets, to the joints themselves (mean, and the worst clip's mean):",
+            table(titles, [fitted_cells(row) for row in fitted]),
+            "Single poses without offsets, each with its own body:",
+            table(
+                ["", "mean, mm", "worst pose, mm", "ms per pose"],
+                [[row["what"], *told(row, "mean_mm", "worst_mm", "ms_per_pose")] for row in alone],
+            ),
+            "From a posed body to its joints, and by IK back to them:",
+            table(
+                ["", "poses", "mean, mm", "95 % are below, mm", "worst joint, mm"],
+                [
+                    [row["what"].removeprefix(TRIP), str(row["poses"]), *told(row, "mean_mm", "p95_mm", "worst_mm")]
+                    for row in trips
+                ],
+            ),
+            f"Of {len(found['claims'])} claims (`sightline bench retarget --from-results` lists them) "
+            + (f"these do **not** hold: {'; '.join(missed)}." if missed else "all hold."),
+            f"{origin(found['meta'])} {'; '.join(found['meta']['notes'])}.",
+        ]
+    )
+
+
+def fitted_cells(row: Mapping[str, Any]) -> list[str]:
+    """Return the cells of one kind of clips of a mocap skeleton; single poses have no feet that could slide."""
+    moves = "slide_m_s" in row and row["frames"] > row["clips"]
+    slide = f"{row['slide_m_s']:.2f} ({row['clip_slides_m_s']:.2f})" if moves else "–"
+    return [
+        row["what"].removeprefix(FITTED), str(row["clips"]), f"{row['frames']:,}",
+        *told(row, "residual_mm", "without_offsets_mm", "worst_clip_without_offsets_mm"),
+        slide, *told(row, "lowest_sole_mm", "ms_per_frame"),
+    ]  # fmt: skip
+
+
+def told(row: Mapping[str, Any], *keys: str) -> list[str]:
+    """Return figures with one decimal each; a zero has no minus."""
+    return [f"{round(row[key], 1) + 0.0:.1f}" for key in keys]
+
+
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "docs/perspective.md": {"perspective lifting": perspective_lifting, "perspective speed": perspective_speed},
     "docs/prior.md": {
@@ -453,6 +508,7 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "deeplift speed": deeplift_speed,
     },
     "docs/rendering.md": {"render": render_speed, "render domain": render_domain},
+    "docs/retargeting.md": {"retarget": retargeting},
     "docs/rig.md": {"rig truth": rig_truth, "rig results": rig_results},
     "docs/training.md": {"widening": widening},
     "docs/uncertainty.md": {"reliability": reliability},

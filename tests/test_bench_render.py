@@ -205,7 +205,8 @@ def test_somebody_elsewhere_is_not_the_person() -> None:
     assert second.found_px is not None
     told = summary([second, look(lambda truth: [])])
     assert (told["found"], told["pictures"]) == (0.5, 2)
-    assert np.isnan(summary([look(lambda truth: [])])["error"])
+    assert summary([look(lambda truth: [])]) == {"pictures": 1, "found": 0.0}
+    assert summary([]) == {"pictures": 0}
 
 
 def test_swapped_sides_are_seen() -> None:
@@ -271,6 +272,20 @@ def test_the_domain_benchmark_claims_what_its_first_row_says(monkeypatch: pytest
     assert [claim.value for claim in measured.claims] == [first["found"], first["error"]] == [1.0, first["error"]]
     assert all(claim.holds == (claim.id == "found" or first["error"] <= 0.1) for claim in measured.claims)
     assert [row["what"] for row in measured.rows][: len(variants())] == list(variants())
+
+
+def test_where_nobody_is_found_figures_are_left_out_and_the_claim_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    free = standing_person(np.random.default_rng(0))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(domain_file, "load_detector", lambda *_, **__: Told(lambda: []))
+    monkeypatch.setattr(domain_file, "_drawer", lambda poses: lambda config, index: free)
+    monkeypatch.setattr(domain_file, "_bones", lambda: BONES)
+    assert main(["bench", "render-domain", "--quick", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [(claim["id"], claim["value"], claim["holds"]) for claim in report["claims"]] == [("found", 0.0, False)]
+    assert report["rows"][0] == {"what": "everything on", "pictures": 2, "found": 0.0}
 
 
 def test_without_mediapipe_a_sentence_says_so(

@@ -166,3 +166,42 @@ def test_a_prior_is_told_how_the_camera_is_tilted(desk: Path, capsys: pytest.Cap
     assert "is taken as level" not in capsys.readouterr().err
     assert main([*call, "--camera", "placed.json", "--pitch-deg", "4"]) == 2
     assert "--pitch-deg: expected a camera that does not know" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_bodies_go_into_a_folder_beside_the_poses(
+    desk: Path, tiny_lifters: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("anny", reason="bodies need the package anny")
+    pytest.importorskip("warp", reason="drawing bodies needs the package warp-lang")
+    assert predict("run.mp4 holiday -o results --camera camera.json --mesh", desk, tiny_lifters) == 0
+    printed = capsys.readouterr().out
+    people = [len(frame.people) for frame in read_poses("results/holiday.json").frames]
+    for name, count in (("run", 2), ("holiday", sum(people))):
+        named = {person.mesh for _, person in read_poses(f"results/{name}.json").people()}
+        assert named == {f"{name}-meshes/{file.name}" for file in Path(f"results/{name}-meshes").iterdir()}
+        assert len(named) == count
+        assert f"results/{name}-meshes: {count} bodies, " in printed
+    bodies, limbs = (np.asarray(Image.open("results/holiday/a.png")), "plain/holiday/a.png")
+    assert predict("run.mp4 holiday -o plain --camera camera.json --json", desk, tiny_lifters) == 0
+    assert (bodies != np.asarray(Image.open(limbs))).any()
+    assert all("meshes" not in source for source in json.loads(capsys.readouterr().out)["sources"])
+
+
+def test_bodies_are_told_as_figures_and_a_file_in_their_place_is_refused(
+    desk: Path, tiny_lifters: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("anny", reason="bodies need the package anny")
+    pytest.importorskip("warp", reason="drawing bodies needs the package warp-lang")
+    call = "run.mp4 --camera camera.json -o poses.npz --mesh --json --movie m.mp4"
+    Path("poses-meshes").write_text("mine", encoding="utf-8")
+    assert predict(call, desk, tiny_lifters) == 2
+    assert "poses-meshes is a file" in capsys.readouterr().err
+    Path("poses-meshes").unlink()
+    assert predict(call, desk, tiny_lifters) == 0
+    (told,) = json.loads(capsys.readouterr().out)["sources"]
+    assert told["meshes"]["count"] == 2
+    assert 0 < told["meshes"]["residual_m"] < 0.2
+    assert {person.mesh for _, person in read_poses("poses.npz").people()} == {
+        f"poses-meshes/person-{n}.glb" for n in (0, 1)
+    }

@@ -85,17 +85,14 @@ def _measured(rows: Sequence[Row], library: Path | None) -> Measured:
         "the length from mid-hip to mid-shoulder, in pixels at its depth; offsets: MediaPipe less ours in the frame of "
         "the bone that carries the joint, at rest x left, y up, z forwards"
     )
-    return Measured(
-        rows=rows,
-        claims=[
-            Claim(id="found", text="MediaPipe finds ≥ 80 % of unoccluded rendered people, everything on",
-                  value=first["found"], target=FOUND),
-            Claim(id="error", better="at_most", text="with a mean error of ≤ 10 % of the torso",
-                  value=first["error"], target=ERROR),
-        ],
-        seeds=(SEED,),
-        notes=(note,),
-    )  # fmt: skip
+    claims = [
+        Claim(id="found", text="MediaPipe finds ≥ 80 % of unoccluded rendered people, everything on",
+              value=first.get("found", 0.0), target=FOUND)
+    ]  # fmt: skip
+    if "error" in first:
+        text = "with a mean error of ≤ 10 % of the torso"
+        claims.append(Claim(id="error", better="at_most", text=text, value=first["error"], target=ERROR))
+    return Measured(rows=rows, claims=claims, seeds=(SEED,), notes=(note,))
 
 
 def variants() -> dict[str, SceneConfig]:
@@ -141,18 +138,20 @@ def _whole(rendered: Rendered) -> bool:
 
 
 def summary(looks: Sequence[Look]) -> dict[str, float]:
-    """Return the share of people found, and the errors of the joints of those, in torsos."""
+    """Return the share of people found, and the errors of the joints of those, in torsos, where there are any."""
     found = [look for look in looks if look.found_px is not None]
-    errors = [look.error[look.visible] for look in found]
-    joints = np.concatenate([np.zeros(0), *errors])
-    return {
-        "pictures": len(looks),
-        "found": len(found) / len(looks) if looks else float("nan"),
-        "error": float(joints.mean()) if len(joints) else float("nan"),
-        "median_error": float(np.median(joints)) if len(joints) else float("nan"),
-        "within_0.2": float((joints <= 0.2).mean()) if len(joints) else float("nan"),
-        "sides_swapped": statistics.mean(look.swapped for look in found) if found else float("nan"),
-    }
+    told: dict[str, float] = {"pictures": len(looks)}
+    if looks:
+        told["found"] = len(found) / len(looks)
+    joints = np.concatenate([np.zeros(0), *(look.error[look.visible] for look in found)])
+    if len(joints):
+        told |= {
+            "error": float(joints.mean()),
+            "median_error": float(np.median(joints)),
+            "within_0.2": float((joints <= 0.2).mean()),
+            "sides_swapped": statistics.mean(look.swapped for look in found),
+        }
+    return told
 
 
 def _bones() -> Sequence[str]:

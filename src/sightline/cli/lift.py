@@ -17,6 +17,7 @@ from sightline.cli.options import (
     MaybeText,
     MaybeUp,
     Out,
+    checked_folder,
     checked_output,
     print_json,
     progress_bar,
@@ -94,10 +95,8 @@ class Lift:
     """Print a summary as JSON."""
 
     def run(self) -> int:
-        """Read, lift, write."""
+        """Read, lift, write, draw, tell."""
         from sightline.formats.poses import write_poses
-        from sightline.lifter import weights_for
-        from sightline.pipeline import Lifter, lift_film
 
         self._check_call()
         if self.mesh:
@@ -105,38 +104,12 @@ class Lift:
 
             check_bodies()
         keypoints, camera, told = self._read()
-        self._check_time(keypoints)
-        if not any(frame.people for frame in keypoints.frames):
-            raise InputError(f"{self.keypoints}: none of its {len(keypoints.frames)} frames has a person to lift")
-        indices = [frame.index for frame in keypoints.frames]
-        if self.picture_frame is not None and self.picture_frame not in indices:
-            raise UsageError(
-                f"--picture-frame: expected the index of a frame of {self.keypoints}, "
-                f"{indices[0]} to {indices[-1]}, got {self.picture_frame}"
-            )
+        self._check_frames(keypoints)
         try:
             camera = camera.scaled_to(keypoints.image_size)
         except ValueError as error:
             raise InputError(f"{self.camera}: does not fit {self.keypoints}: {error}") from error
-        weights = weights_for(self.method, self.weights, any_orientation=self.any_orientation)
-        tilt = self._tilt(camera)
-        lifter = Lifter(weights, device=self.device, batch_size=self.batch_size, root=self.root, tilt=tilt)
-        tell_level(lifter, camera)
-        with progress_bar("lifting") as progress:
-            source = "calibrated_focal" if told is None else told.scale_source
-            result = lift_film(
-                lifter,
-                keypoints,
-                camera,
-                smoothing=None if self.smooth == "auto" else self.smooth,
-                height_m=self.height_m,
-                scale_source=source,
-                progress=progress,
-            )
-        if told is not None:
-            result = noted(result, told.in_words())
-        if not result.lifted:
-            raise InputError(f"{self.keypoints}: {result.skipped_in_words()}")
+        result = self._lifted(keypoints, camera, told)
         write_poses(result.poses, self.out)
         bodies = None
         if self.mesh:
@@ -151,8 +124,31 @@ class Lift:
             page=self.page,
             bodies=bodies,
         )
-        self._tell(result, told)
+        self._tell(result, told, bodies)
         return 1 if result.skipped else 0
+
+    def _lifted(self, keypoints, camera, told):  # noqa: ANN001, ANN202 - as for `_read`
+        """Return the `LiftResult`, which holds at least one pose."""
+        from sightline.lifter import weights_for
+        from sightline.pipeline import Lifter, lift_film
+
+        weights = weights_for(self.method, self.weights, any_orientation=self.any_orientation)
+        tilt = self._tilt(camera)
+        lifter = Lifter(weights, device=self.device, batch_size=self.batch_size, root=self.root, tilt=tilt)
+        tell_level(lifter, camera)
+        with progress_bar("lifting") as progress:
+            result = lift_film(
+                lifter,
+                keypoints,
+                camera,
+                smoothing=None if self.smooth == "auto" else self.smooth,
+                height_m=self.height_m,
+                scale_source="calibrated_focal" if told is None else told.scale_source,
+                progress=progress,
+            )
+        if not result.lifted:
+            raise InputError(f"{self.keypoints}: {result.skipped_in_words()}")
+        return result if told is None else noted(result, told.in_words())
 
     def _tilt(self, camera):  # noqa: ANN001, ANN202 - Camera and Tilt, whose modules load slowly
         return asked_tilt(
@@ -204,18 +200,29 @@ class Lift:
         print(f"sightline: {self.keypoints}: {told.in_words()}", file=sys.stderr)
         return keypoints, told.placed(), told
 
-    def _check_time(self, keypoints) -> None:  # noqa: ANN001 - Keypoints, whose module loads slowly
-        """Refuse to smooth what has no frame rate."""
+    def _check_frames(self, keypoints) -> None:  # noqa: ANN001 - Keypoints, whose module loads slowly
+        """Refuse to smooth what has no frame rate, to lift nobody, and to draw a frame that is not there."""
         if keypoints.fps is None and self.smooth in ("offline", "online"):
             raise UsageError(f"--smooth {self.smooth}: {self.keypoints} has no frame rate; give --fps")
+        if not any(frame.people for frame in keypoints.frames):
+            raise InputError(f"{self.keypoints}: none of its {len(keypoints.frames)} frames has a person to lift")
+        indices = [frame.index for frame in keypoints.frames]
+        if self.picture_frame is not None and self.picture_frame not in indices:
+            raise UsageError(
+                f"--picture-frame: expected the index of a frame of {self.keypoints}, "
+                f"{indices[0]} to {indices[-1]}, got {self.picture_frame}"
+            )
 
     def _check_call(self) -> None:
         """Refuse what is wrong with the call itself, before any work."""
         from sightline.structures import HEIGHT_RANGE_M
 
         checked_options(kind=self.kind, image_size=self.image_size, fps=self.fps, skeleton=self.skeleton)
-
         checked_output(self.out, (".json", ".npz"))
+        if self.mesh:
+            from sightline.prediction.drawing import mesh_folder
+
+            checked_folder(mesh_folder(self.out))
         for path, ending in ((self.picture, ".png"), (self.movie, ".mp4"), (self.page, ".html")):
             if path is not None:
                 checked_output(path, (ending,))
@@ -229,7 +236,7 @@ class Lift:
         if self.height_m is not None and not low <= self.height_m <= high:
             raise UsageError(f"--height-m: expected a stature of {low} to {high} m, got {self.height_m}")
 
-    def _tell(self, result, told) -> None:  # noqa: ANN001 - LiftResult and FoundCamera, whose modules load slowly
+    def _tell(self, result, told, bodies) -> None:  # noqa: ANN001 - LiftResult, FoundCamera, Bodies: they load slowly
         if result.skipped:
             print(f"sightline: {self.keypoints}: {result.skipped_in_words()}", file=sys.stderr)
         for line in () if result.repairs is None else result.repairs.in_words().splitlines():
@@ -237,6 +244,7 @@ class Lift:
         approximated = result.approximated
         if self.json:
             asked = {} if told is None else {"camera": told.to_dict()}
+            asked |= {} if bodies is None else {"meshes": bodies.to_dict()}
             print_json(
                 summary(result.poses)
                 | {"approximated": dict(approximated), "skipped": len(result.skipped)}
@@ -249,6 +257,10 @@ class Lift:
             print(f"  {joint}: approximated as {how}")
         for line in people_lines(result.poses):
             print(f"  {line}")
+        if bodies is not None:
+            from sightline.prediction.drawing import mesh_folder
+
+            print(f"  {mesh_folder(self.out)}: {bodies.in_words()}")
 
 
 def repairs_told(report) -> list[dict]:  # noqa: ANN001 - RepairReport, whose module loads slowly

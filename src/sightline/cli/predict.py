@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,13 +17,13 @@ from sightline.cli.options import (
     MaybeText,
     MaybeUp,
     Out,
-    checked_folder,
-    checked_output,
     print_json,
     progress_bar,
 )
+from sightline.cli.predict_call import PhotoNames, camera_finder, check_call, one_file, places
+from sightline.cli.predict_told import lines, photo_line, summary
 from sightline.cli.tilt_options import Angles, asked_tilt, tell_level
-from sightline.errors import InputError, UsageError
+from sightline.errors import InputError
 
 if TYPE_CHECKING:
     from sightline.prediction.cameras import CameraFinder
@@ -33,11 +31,9 @@ if TYPE_CHECKING:
     from sightline.prediction.outputs import Outputs, Paths
     from sightline.prediction.predicted import Predicted
     from sightline.prediction.run import Look, Predictor
-    from sightline.prediction.tally import Tally
     from sightline.sources import Source
-    from sightline.structures import PoseFrame
-
-POSES = (".json", ".npz")
+    from sightline.temporal.keypoint_repair import RepairReport
+    from sightline.viewer.mesh import Bodies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,15 +126,15 @@ class Predict:
         from sightline.prediction.run import Predictor
         from sightline.sources import open_sources
 
-        self._check_call()
+        check_call(self)
         if self.mesh:
             from sightline.viewer.mesh import check_bodies
 
             check_bodies()
-        cameras = self._cameras()
+        cameras = camera_finder(self)
         sources = open_sources(self.inputs, every=self.every, limit=self.frames)
         try:
-            places = self._places(sources)
+            paths = places(self, sources)
             weights = weights_for(self.method, self.weights, any_orientation=self.any_orientation)
             tilt = asked_tilt(
                 cameras.camera,
@@ -157,7 +153,7 @@ class Predict:
                 batch_size=self.batch_size,
                 smoothing=None if self.smooth == "auto" else self.smooth,
             )
-            done = [self._done(*each, predictor, cameras) for each in zip(sources, places, strict=True)]
+            done = [self._done(*each, predictor, cameras) for each in zip(sources, paths, strict=True)]
         finally:
             for source in sources:
                 source.close()
@@ -175,134 +171,46 @@ class Predict:
             print(f"sightline: {' '.join(str(error).split())}", file=sys.stderr)
             return {"source": source.name, "kind": source.kind, "problems": [str(error)]}, 1
 
-    # Before any work
-
-    def _check_call(self) -> None:
-        """Refuse what is wrong with the call itself."""
-        from sightline.structures import HEIGHT_RANGE_M
-
-        low, high = HEIGHT_RANGE_M
-        if self.height_m is not None and not low <= self.height_m <= high:
-            raise UsageError(f"--height-m: expected a stature of {low} to {high} m, got {self.height_m}")
-        for name in ("every", "frames", "batch_size", "max_people"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"--{name.replace('_', '-')}: expected at least 1, got {value}")
-        if self.min_score is not None and not 0.0 <= self.min_score <= 1.0:
-            raise UsageError(f"--min-score: expected a number from 0 to 1, got {self.min_score}")
-        if self.box and self.boxes is not None:
-            raise UsageError("--box, --boxes: expected one of them, got both")
-        if self.picture_frame is not None and self.picture is None and self._one_file:
-            raise UsageError("--picture-frame: expected --picture beside it, which says where the drawing goes")
-        if self._one_file:
-            checked_output(self.out, POSES)
-        elif self.out.suffix and not self.out.is_dir():
-            raise UsageError(f"{self.out}: expected a poses file that ends in .json or .npz, or a folder")
-        else:
-            checked_folder(self.out)
-        for path, ending in self._extras().values():
-            checked_output(path, (ending,))
-        if self.max_people is not None and (self.box or self.boxes is not None):
-            raise UsageError("--max-people: expected no boxes beside it, which say already who is meant")
-
-    def _check_places(self, places: list[Paths]) -> None:
-        """Refuse outputs that would replace an input or each other, before any work."""
-        from sightline.formats.inputs import find_inputs
-
-        found = find_inputs(self.inputs)
-        read = [*found.photos, *(film for film in found.films if isinstance(film, Path))]
-        read += [Path(each) for each in (self.camera, self.boxes, self.detector) if each is not None]
-        read_files = {path.resolve() for path in read if path.is_file()}
-        written = [path.resolve() for paths in places for path in paths.files]
-        for path in written:
-            if path in read_files:
-                raise UsageError(f"{path}: is an input, which the results would replace; choose another name")
-            if written.count(path) > 1:
-                raise UsageError(f"{path}: expected another name for each output, got this one twice")
-        for folder in (paths.photos for paths in places if paths.photos is not None):
-            checked_folder(folder)
-            if folder.resolve() in {path.resolve().parent for path in found.photos}:
-                raise UsageError(f"{folder}: holds the photos, beside which no drawings can go; choose another folder")
-
-    @property
-    def _one_file(self) -> bool:
-        return self.out.suffix.lower() in POSES
-
-    def _extras(self) -> dict[str, tuple[Path, str]]:
-        """The files asked for beside the poses, by option, with the ending each must have."""
-        endings = {"picture": ".png", "page": ".html", "movie": ".mp4", "keypoints": ".json", "world": ".npz"}
-        given = {name: getattr(self, name) for name in endings}
-        return {name: (path, endings[name]) for name, path in given.items() if path is not None}
-
-    def _cameras(self) -> CameraFinder:
-        from sightline.formats.camera import read_camera
-        from sightline.prediction.cameras import CameraFinder
-
-        path = None if self.camera in (None, "auto") else self.camera
-        for name in ("camera_name", "up"):
-            if path is None and getattr(self, name) is not None:
-                raise UsageError(f"--{name.replace('_', '-')}: expected --camera beside it, the file that holds it")
-        camera = None if path is None else read_camera(path, self.camera_name, up=self.up)
-        for name, asked in (("on-floor", self.on_floor), ("world", self.world is not None)):
-            if asked and (camera is None or not camera.has_world):
-                raise UsageError(
-                    f"--{name}: expected a camera whose place in the world is known (camera_from_world in its file), "
-                    "got one without"
-                )
-        return CameraFinder(
-            camera,
-            name=path or "camera",
-            focal_px=self.focal_px,
-            focal_35mm=self.focal_35mm,
-            fov_x_rad=None if self.fov_x is None else math.radians(self.fov_x),
-        )
-
-    def _places(self, sources: list[Source]) -> list[Paths]:
-        """Where the results of each source go."""
-        if len(sources) > 1 and (self._one_file or self._extras()):
-            names = ", ".join(source.name for source in sources[:4]) + (", …" if len(sources) > 4 else "")
-            what = str(self.out) if self._one_file else ", ".join(f"--{name}" for name in self._extras())
-            raise UsageError(
-                f"{what}: one file cannot hold {len(sources)} sources ({names}); name a folder with --out, "
-                "or call once for each"
-            )
-        places = [self._paths(source) for source in sources]
-        self._check_places(places)
-        if self.world is not None and sources[0].kind == "photos" and not self.box and self.boxes is None:
-            raise UsageError(
-                "--world: people in the world are told apart by ids, which photos have by --box or --boxes only"
-            )
-        return places
-
-    def _paths(self, source: Source) -> Paths:
-        from sightline.prediction.outputs import Paths
-
-        given = {"keypoints": self.keypoints, "world": self.world, "movie": self.movie}
-        if self._one_file:
-            return Paths(poses=self.out, picture=self.picture, page=self.page, **given)
-        stem = self.out / source.name
-        many = source.kind == "photos" and source.frame_count != 1 and self.picture is None
-        return Paths(
-            poses=stem.with_name(f"{source.name}.json"),
-            picture=None if many else self.picture or stem.with_name(f"{source.name}.png"),
-            page=self.page or stem.with_name(f"{source.name}.html"),
-            photos=stem if many else None,
-            **given,
-        )
-
-    # One source
-
     def _one(
         self, source: Source, paths: Paths, predictor: Predictor, cameras: CameraFinder
     ) -> tuple[dict[str, Any], int]:
-        """Predict one source, write and draw; return what is told of it and the exit code."""
+        """Predict one source, write, draw and tell; return what is told of it and the exit code."""
         from sightline.prediction.drawing import Shown
+
+        if not one_file(self):
+            self.out.mkdir(parents=True, exist_ok=True)
+        shown, problems, repairs = Shown(self.picture_frame), [], []
+        look, outputs = self._written(source, paths, predictor, cameras, shown, problems, repairs)
+        if self.picture_frame is not None and shown.best is None:
+            problems.append(f"{source.name}: has no frame {self.picture_frame} to draw (--picture-frame)")
+        bodies, tally = self._draw(source, paths, outputs, shown), outputs.tally
+        for line in (line for report in repairs for line in report.in_words().splitlines()):
+            print(f"sightline: {source.name}: {line}", file=sys.stderr)
+        wrong = [*problems, *([f"{source.name}: {tally.skipped_in_words()}"] if tally.skipped else [])]
+        for line in wrong:
+            print(f"sightline: {line}", file=sys.stderr)
+        for line in () if self.json else lines(source, paths, tally, look.name, bodies):
+            print(line)
+        told = summary(source, paths, tally, look, predictor, problems)
+        told |= {} if bodies is None else {"meshes": bodies.to_dict()}
+        told |= {"repairs": [vars(person) for report in repairs for person in report.people]}
+        return told, 1 if wrong else 0
+
+    def _written(
+        self,
+        source: Source,
+        paths: Paths,
+        predictor: Predictor,
+        cameras: CameraFinder,
+        shown: Shown,
+        problems: list[str],
+        repairs: list[RepairReport],
+    ) -> tuple[Look, Outputs]:
+        """Look at the source and write its poses; return who looked, and what was written."""
         from sightline.prediction.looks import look_for
         from sightline.prediction.outputs import Outputs
 
-        if not self._one_file:
-            self.out.mkdir(parents=True, exist_ok=True)
-        shown, failed, repairs = Shown(self.picture_frame), [], []
+        failed: list[str] = []
         look = look_for(
             source,
             detector=self.detector,
@@ -321,19 +229,12 @@ class Predict:
             with Outputs(paths, predictor.lifter, look.skeleton, source.fps) as outputs:
                 predicted = predictor.predict(source, look, cameras, failed, repairs, shown.glimpse)
                 self._stream(source, predicted, outputs, shown)
+                problems += [*source.problems, *failed]
                 if not outputs.tally.frames:
-                    reasons = [*source.problems, *failed]
-                    raise InputError("; ".join(reasons) or f"{source.name}: no frame could be read")
+                    raise InputError("; ".join(problems) or f"{source.name}: no frame could be read")
         finally:
             look.close()
-        problems = [*source.problems, *failed]
-        if self.picture_frame is not None and shown.best is None:
-            problems.append(f"{source.name}: has no frame {self.picture_frame} to draw (--picture-frame)")
-        self._draw(source, paths, outputs, shown)
-        for line in (line for report in repairs for line in report.in_words().splitlines()):
-            print(f"sightline: {source.name}: {line}", file=sys.stderr)
-        told, code = self._tell(source, paths, outputs.tally, look, predictor, problems)
-        return told | {"repairs": [vars(person) for report in repairs for person in report.people]}, code
+        return look, outputs
 
     def _stream(self, source: Source, predicted: Iterator[Predicted], outputs: Outputs, shown: Shown) -> None:
         """Write frame by frame, and tell of each photo as it comes."""
@@ -346,7 +247,7 @@ class Predict:
                         print(f"sightline: {outputs.tally.notice}", file=sys.stderr)
                         noticed = True
                     if source.kind == "photos" and not self.json:
-                        print(_photo_line(one.frame))
+                        print(photo_line(one.frame))
                     if progress is not None:
                         progress(outputs.tally.frames, source.frame_count or 0)
             except KeyboardInterrupt:
@@ -354,8 +255,11 @@ class Predict:
                     raise
                 print("sightline: stopped; what was seen until now is kept", file=sys.stderr)
 
-    def _draw(self, source: Source, paths: Paths, outputs: Outputs, shown: Shown) -> None:
-        """Draw what was asked for; only a film of the film, and photos, need the poses of all frames again."""
+    def _draw(self, source: Source, paths: Paths, outputs: Outputs, shown: Shown) -> Bodies | None:
+        """Draw what was asked for and return the bodies, where there are any.
+
+        Only bodies, a film of the film, and photos need the poses of all frames again.
+        """
         from sightline.formats.poses import read_poses
         from sightline.prediction.drawing import draw_film, draw_photos, draw_shown, with_bodies
 
@@ -365,98 +269,9 @@ class Predict:
             draw_shown(chosen, shown, picture=paths.picture, page=paths.page, bodies=bodies)
         if paths.photos is not None:
             paths.photos.mkdir(exist_ok=True)
-            draw_photos(read_poses(paths.poses), source, _Names(paths.photos), bodies)
+            draw_photos(read_poses(paths.poses), source, PhotoNames(paths.photos), bodies)
         if paths.movie is not None:
             with progress_bar("drawing") as progress:
                 film = None if source.kind == "live" else source
                 draw_film(read_poses(paths.poses), film, paths.movie, progress, bodies)
-
-    def _tell(
-        self, source: Source, paths: Paths, tally: Tally, look: Look, predictor: Predictor, problems: list[str]
-    ) -> tuple[dict[str, Any], int]:
-        """Print what was found and what went wrong; return the summary and the exit code."""
-        wrong = [*problems, *([f"{source.name}: {tally.skipped_in_words()}"] if tally.skipped else [])]
-        for line in wrong:
-            print(f"sightline: {line}", file=sys.stderr)
-        scale = tally.scale(predictor.lifter)
-        told = {
-            "source": source.name,
-            "kind": source.kind,
-            "poses": str(paths.poses),
-            "detector": look.name,
-            "frames": tally.frames,
-            "frames_without_people": tally.empty,
-            "people": [
-                {
-                    "id": track.id,
-                    "poses": track.poses,
-                    "distance_m": round(track.distance_m, 3),
-                    "root_cam_m": [round(value, 3) for value in track.root_cam_m],
-                }
-                for track in tally.tracks
-            ],
-            "skipped": tally.skipped,
-            "unsure": tally.unsure,
-            "problems": problems,
-            "scale": {"source": scale.source, "body": scale.body},
-            **tally.camera,
-        }
-        if not self.json:
-            for line in _lines(source, paths, tally, look.name):
-                print(line)
-        return told, 1 if wrong else 0
-
-
-def _photo_line(frame: PoseFrame) -> str:
-    """Who is in a photo, and how far away."""
-    import numpy as np
-
-    if not frame.people:
-        return f"  {frame.file}: nobody"
-    roots = sorted(float(np.linalg.norm(person.joints_cam_m[0])) for person in frame.people)
-    told = ", ".join(f"{distance:.2f}" for distance in roots)
-    return f"  {frame.file}: {_count(len(roots), 'person', 'people')}, {told} m away"
-
-
-def _lines(source: Source, paths: Paths, tally: Tally, detector: str) -> Iterator[str]:
-    """What a person at the terminal wants to know."""
-    from sightline.prediction.tally import UNSURE
-
-    frames = _count(tally.frames, *(("photo", "photos") if source.kind == "photos" else ("frame", "frames")))
-    poses = _count(tally.people, "pose", "poses") if tally.people else "nobody was found"
-    yield f"{source.name}: {poses} in {frames} ({detector}) → {paths.poses}"
-    for track in tally.tracks if source.kind != "photos" else ():
-        x, y, z = track.root_cam_m
-        name = "people without id" if track.id is None else f"person {track.id}"
-        about = "perhaps " if track.score < UNSURE else ""
-        yield (
-            f"  {name}: {_count(track.poses, 'pose', 'poses')}, {about}{track.distance_m:.2f} m away (median root at "
-            f"x {x:+.2f}, y {y:+.2f}, z {z:+.2f} m)"
-        )
-    if tally.unsure:
-        yield (
-            f"  {tally.unsure} of {tally.people} rest on joints that were guessed (mean confidence below {UNSURE:g}): "
-            "their distances are guesses too"
-        )
-    for path in (*paths.files[1:], paths.photos):
-        if path is not None and path.exists():
-            yield f"  {path}"
-
-
-def _count(number: int, one: str, more: str) -> str:
-    return f"{number} {one if number == 1 else more}"
-
-
-class _Names:
-    """Names for the pictures of photos in one folder: the photo's, with its ending where another has it already."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._taken = folder, set()
-
-    def __call__(self, frame: PoseFrame) -> Path:
-        """Return the path of a frame's picture."""
-        file = re.sub(r"[/\\]", "-", frame.file or str(frame.index))
-        names = (file.rsplit(".", 1)[0], file, f"{file}-{frame.index}")
-        name = next(name for name in names if name.casefold() not in self._taken)
-        self._taken.add(name.casefold())
-        return self._folder / f"{name}.png"
+        return bodies

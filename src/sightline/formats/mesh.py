@@ -2,6 +2,9 @@
 
 glTF is metres, right-handed, y up; its cameras look to −z. What is handed over in a camera's frame (x right, y down,
 z forward) is turned into (x, −y, −z), so that a viewer whose camera stands at the origin sees what the camera saw.
+
+A skin has its four heaviest bones per vertex in `JOINTS_0` and `WEIGHTS_0`, which every reader takes, and the next four
+in `JOINTS_1` and `WEIGHTS_1`, where a vertex has more. Readers that take four only scale those to sum to 1.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ GLTF_FROM_CAM: Final = np.diag([1.0, -1.0, -1.0])
 
 _FLOAT, _USHORT, _UINT = 5126, 5123, 5125
 _VERTICES, _FACES = 34962, 34963
-_WEIGHTS: Final = 4
+_SET, _SETS = 4, 2
+"""Bones per vertex in one attribute, and of such attributes."""
 _STILL_RAD: Final = 1e-5
 RGB = tuple[float, float, float]
 
@@ -43,12 +47,12 @@ class MovingBody:
     """Heads of the bones at rest."""
     skin_bones: Int[np.ndarray, "vertex weight"]
     skin_weights: Float[np.ndarray, "vertex weight"]
-    """The four largest of each vertex are written, scaled to sum to 1."""
+    """Sum to 1; of a vertex with more than eight the eight largest are written, scaled to sum to 1."""
     rotations_cam: Float[np.ndarray, "frame bone 3 3"]
     """From rest, in the camera's frame."""
     root_cam: Float[np.ndarray, "frame 3"]
     times_s: Float[np.ndarray, " frame"]
-    """Rising."""
+    """Rising, from 0 or later: whoever comes later into a film begins to move later."""
 
 
 def write_still_mesh(
@@ -59,7 +63,12 @@ def write_still_mesh(
     colour: RGB = (0.7, 0.7, 0.7),
     name: str = "person",
 ) -> None:
-    """Write a mesh of the camera's frame (m), all or nothing; `colour` is linear light."""
+    """Write a mesh of the camera's frame (m), all or nothing; `colour` is linear light.
+
+    Raises:
+        ValueError: for vertices that are not finite.
+    """
+    _check_finite(vertices_cam=vertices_cam)
     glb = _Glb()
     points = np.asarray(vertices_cam, np.float64) @ GLTF_FROM_CAM.T
     mesh = glb.mesh(points, faces, colour, {})
@@ -72,17 +81,19 @@ def write_moving_mesh(
     """Write a body that moves, all or nothing.
 
     Raises:
-        ValueError: for times that do not rise or do not belong to the rotations.
+        ValueError: for numbers that are not finite, and times that are negative, do not rise by what single precision
+            tells apart, or do not belong to the rotations.
     """
-    times = np.asarray(body.times_s, np.float64)
-    if len(times) != len(body.rotations_cam) or len(times) == 0 or (np.diff(times) <= 0).any():
-        raise ValueError(f"times_s: expected {len(body.rotations_cam)} rising times, one per frame")
+    times = np.asarray(body.times_s).astype(np.float32)
+    count = len(body.rotations_cam)
+    if len(times) != count or count == 0 or times[0] < 0 or not (np.diff(times) > 0).all():
+        raise ValueError(f"times_s: expected {count} rising times from 0 on, one per frame")
+    _check_finite(
+        vertices=body.vertices, joints=body.joints, rotations_cam=body.rotations_cam, root_cam=body.root_cam,
+        times_s=body.times_s,
+    )  # fmt: skip
     glb = _Glb()
-    bones, weights = _largest(body.skin_bones, body.skin_weights)
-    skinned = {
-        "JOINTS_0": glb.accessor(bones.astype(np.uint16), "VEC4", _USHORT, _VERTICES),
-        "WEIGHTS_0": glb.accessor(weights.astype(np.float32), "VEC4", _FLOAT, _VERTICES),
-    }
+    skinned = _skin(glb, body.skin_bones, body.skin_weights)
     mesh = glb.mesh(body.vertices, body.faces, colour, skinned)
     inverse = np.tile(np.eye(4), (len(body.bones), 1, 1))
     inverse[:, :3, 3] = -body.joints
@@ -94,19 +105,42 @@ def write_moving_mesh(
         "skins": [{"inverseBindMatrices": matrices, "joints": list(range(len(body.bones))), "skeleton": 0}]
     }
     if len(times) > 1:
-        content["animations"] = [_animation(glb, times - times[0], quaternions, root)]
+        content["animations"] = [_animation(glb, times, quaternions, root)]
     _write(path, glb, nodes, [0, len(body.bones)], content)
+
+
+def _check_finite(**arrays: np.ndarray) -> None:
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, got some that are not")
+
+
+def _skin(
+    glb: _Glb, bones: Int[np.ndarray, "vertex weight"], weights: Float[np.ndarray, "vertex weight"]
+) -> dict[str, int]:
+    """Take bones and weights as attributes of four each, as many as there are weights for."""
+    bones, weights = _largest(bones, weights)
+    attributes: dict[str, int] = {}
+    for number in range(_SETS):
+        part = slice(_SET * number, _SET * (number + 1))
+        if number == 0 or weights[:, part].any():
+            joints = np.where(weights[:, part] > 0, bones[:, part], 0).astype(np.uint16)
+            attributes[f"JOINTS_{number}"] = glb.accessor(joints, "VEC4", _USHORT, _VERTICES)
+            attributes[f"WEIGHTS_{number}"] = glb.accessor(weights[:, part], "VEC4", _FLOAT, _VERTICES)
+    return attributes
 
 
 def _largest(
     bones: Int[np.ndarray, "vertex weight"], weights: Float[np.ndarray, "vertex weight"]
-) -> tuple[Int[np.ndarray, "vertex 4"], Float[np.ndarray, "vertex 4"]]:
-    order = np.argsort(-np.asarray(weights, np.float64), axis=1, kind="stable")[:, :_WEIGHTS]
+) -> tuple[Int[np.ndarray, "vertex 8"], Float[np.ndarray, "vertex 8"]]:
+    """The heaviest of each vertex, falling, scaled to sum to 1 in single precision; padded with weights of 0."""
+    most = _SET * _SETS
+    order = np.argsort(-np.asarray(weights, np.float64), axis=1, kind="stable")[:, :most]
     kept = np.take_along_axis(np.asarray(weights, np.float64), order, axis=1)
-    chosen = np.where(kept > 0, np.take_along_axis(np.asarray(bones), order, axis=1), 0)
-    missing = _WEIGHTS - order.shape[1]
-    kept, chosen = np.pad(kept, ((0, 0), (0, missing))), np.pad(chosen, ((0, 0), (0, missing)))
-    return chosen, kept / kept.sum(axis=1, keepdims=True)
+    chosen = np.take_along_axis(np.asarray(bones), order, axis=1)
+    missing = ((0, 0), (0, most - order.shape[1]))
+    kept, chosen = np.pad(kept, missing), np.pad(chosen, missing)
+    return chosen, (kept / kept.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _local(body: MovingBody) -> tuple[Float[np.ndarray, "frame bone 4"], Float[np.ndarray, "frame 3"]]:
@@ -141,7 +175,7 @@ def _animation(
     root: Float[np.ndarray, "frame 3"],
 ) -> dict[str, Any]:
     """Channels of the root's place and of every bone that turns."""
-    clock = glb.accessor(times.astype(np.float32), "SCALAR", _FLOAT, None, bounds=True)
+    clock = glb.accessor(times, "SCALAR", _FLOAT, None, bounds=True)
     tracks = [(0, "translation", glb.accessor(root.astype(np.float32), "VEC3", _FLOAT, None))]
     for bone in range(quaternions.shape[1]):
         if np.abs(quaternions[:, bone] - quaternions[0, bone]).max() > _STILL_RAD:
@@ -220,7 +254,7 @@ def _write(path: str | Path, glb: _Glb, nodes: list[dict[str, Any]], roots: list
         "buffers": [{"byteLength": len(glb.binary)}],
         **more,
     }
-    text = json.dumps(content, separators=(",", ":")).encode("utf-8")
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False).encode("utf-8")
     text += b" " * (-len(text) % 4)
     total = 12 + 8 + len(text) + 8 + len(glb.binary)
     with atomic_path(path) as temporary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from PIL import Image
 from sightline.camera import Camera
 from sightline.errors import InputError
 from sightline.formats.mesh import MovingBody, write_moving_mesh, write_still_mesh
+from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.structures import Person, PoseFrame, Poses
 from sightline.viewer.style import PALETTE, Colour, coloured, person_colours
 
@@ -27,6 +29,13 @@ _FPS: Final = 25.0
 _DARKEST: Final = 0.30
 """How much of its colour a surface keeps that is seen at a grazing angle."""
 
+_HIPS: Final = (("Hip",), ("LHip", "RHip"))
+_ABOVE: Final = (
+    ("Spine",), ("Spine1",), ("Spine2",), ("Spine3",), ("MpiSpine2",), ("Thorax",), ("NeckBase",), ("SmplNeck",),
+    ("LShoulder", "RShoulder"),
+)  # fmt: skip
+"""Landmarks of which one group each has to be known: without them nothing says which way up a body is."""
+
 Key = tuple[int, int]
 """Index of a frame, position of a person in it."""
 
@@ -38,6 +47,7 @@ class Track:
     name: str
     keys: tuple[Key, ...]
     times_s: tuple[float, ...]
+    """Since the first frame of the film, also of those who come later."""
     body: Retargeted
     colour: Colour
 
@@ -49,7 +59,7 @@ class Bodies:
     model: AnnyBody
     tracks: tuple[Track, ...]
     rows: dict[Key, tuple[int, int]]
-    """Track and row in it of a person in a frame; nobody of whom no joint is known."""
+    """Track and row in it of a person in a frame; nobody of whose trunk too little is known."""
 
     @property
     def residual_m(self) -> float:
@@ -57,6 +67,19 @@ class Bodies:
         missed = np.concatenate([np.zeros(0), *(track.body.residual_m.numpy().ravel() for track in self.tracks)])
         missed = missed[np.isfinite(missed)]
         return float(missed.mean()) if len(missed) else float("nan")
+
+    def in_words(self) -> str:
+        """How many bodies there are, and how near they come to the joints."""
+        if not self.tracks:
+            return "no bodies, as of nobody both hips and trunk are known"
+        count = len(self.tracks)
+        return (
+            f"{count} {'body' if count == 1 else 'bodies'}, {1e3 * self.residual_m:.0f} mm from the joints on average"
+        )
+
+    def to_dict(self) -> dict[str, int | float | None]:
+        """The same as figures."""
+        return {"count": len(self.tracks), "residual_m": round(self.residual_m, 4) if self.tracks else None}
 
     def vertices_cam(self, frame: PoseFrame, position: int) -> Float[np.ndarray, "vertex 3"] | None:
         """Return the skin (m) of the person at a position of a frame, or None where there is no body."""
@@ -91,9 +114,10 @@ class Bodies:
         """Write a .glb file per person (of photos: per person and photo) and return the poses with their names.
 
         Who is in several frames gets a body that moves. Names are told as they are found from the folder of `beside`,
-        the poses' file.
+        the poses' file. The folder is only made where there is somebody.
         """
-        folder.mkdir(parents=True, exist_ok=True)
+        if self.tracks:
+            folder.mkdir(parents=True, exist_ok=True)
         names: dict[Key, str] = {}
         for track in self.tracks:
             path = folder / f"{track.name}.glb"
@@ -146,9 +170,9 @@ def check_bodies() -> None:
 def fitted_bodies(poses: Poses) -> Bodies:
     """Fit a body to everybody in some poses: one shape per id, by the lengths of the bones, then each frame by IK.
 
-    People without id are fitted picture by picture. Bodies stay where the poses are, over the picture, whatever the
-    floor says; feet keep their angle with the shins. Only bones are known, so a body is neither thick nor thin, and
-    neither a man's nor a woman's.
+    People without id are fitted picture by picture. Where hips or trunk are not known, a person has no body. Bodies
+    stay where the poses are, over the picture, whatever the floor says; feet keep their angle with the shins. Only
+    bones are known, so a body is neither thick nor thin, and neither a man's nor a woman's.
 
     Raises:
         InputError: where the packages for it are missing.
@@ -160,6 +184,7 @@ def fitted_bodies(poses: Poses) -> Bodies:
 
     model = AnnyBody.load()
     colours = coloured(poses)
+    clock = _clock(poses)
     tracks, rows = [], {}
     for name, members in _members(poses).items():
         joints = np.stack([person.joints_cam_m for _, _, person in members])
@@ -169,17 +194,28 @@ def fitted_bodies(poses: Poses) -> Bodies:
         rows |= {key: (len(tracks), row) for row, key in enumerate(keys)}
         first, position, _ = members[0]
         colour = person_colours([person.id for person in first.people], colours)[position]
-        times = tuple(frame.index / (poses.fps or _FPS) for frame, _, _ in members)
+        times = tuple(clock[frame.index] for frame, _, _ in members)
         tracks.append(Track(name=name, keys=keys, times_s=times, body=body, colour=colour))
     return Bodies(model=model, tracks=tuple(tracks), rows=rows)
 
 
+def _clock(poses: Poses) -> dict[int, float]:
+    """Seconds since the first frame, by the index of each: as the film says, else by its rate."""
+    told = [frame.time_s for frame in poses.frames if frame.time_s is not None]
+    if len(told) < len(poses.frames) or any(after <= before for before, after in pairwise(told)):
+        told = [frame.index / (poses.fps or _FPS) for frame in poses.frames]
+    return {frame.index: time - told[0] for frame, time in zip(poses.frames, told, strict=True)}
+
+
 def _members(poses: Poses) -> dict[str, list[tuple[PoseFrame, int, Person]]]:
     """Frames, positions and people of each body, by the name of its file."""
+    names = [ALL_LANDMARKS[row] for row in rows_of(poses.skeleton)]
     members: dict[str, list[tuple[PoseFrame, int, Person]]] = {}
     for frame in poses.frames:
         for position, person in enumerate(frame.people):
-            if np.isfinite(person.joints_cam_m).all(axis=-1).any():
+            finite = np.isfinite(person.joints_cam_m).all(axis=-1)
+            known = {names[joint] for joint in np.flatnonzero(finite)}
+            if all(any(known.issuperset(group) for group in part) for part in (_HIPS, _ABOVE)):
                 alone = f"frame-{frame.index:06d}-{position}"
                 name = alone if person.id is None else f"person-{person.id}"
                 members.setdefault(name, []).append((frame, position, person))
