@@ -1,17 +1,21 @@
 """Small pictures with truth that cost nothing to make: what writers and readers of rendered sets are tested with.
 
-A function of the number alone, top-level and importable, so that processes can be sent it.
+A function of the number alone, top-level and importable, so that processes can be sent it; and a set of such pictures.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sightline.camera import Camera
 from sightline.geometry.distortion import Distortion
+from sightline.synth.dataset import Credit, Written, write_set
 from sightline.synth.rendered import Rendered, RenderedPerson
 
 LENSES = (
@@ -81,3 +85,20 @@ def _tensor(array: np.ndarray):
     import torch
 
     return torch.from_numpy(array)
+
+
+COUNT, SHARD = 21, 8
+MAKE = FakeRenders()
+CREDITS = (Credit(what="people", licence="CC0", source="nowhere", notice="Thanks."),)
+
+
+def written(folder: Path, make: Callable[[int], Rendered] = MAKE, count: int = COUNT, **changes: Any) -> Written:
+    """Write a set of fake pictures, or go on with one."""
+    options: dict[str, Any] = {"seed": 3, "config": {"sizes": (1, 2), "name": "fake"}, "shard_size": SHARD}
+    options |= {"credits": CREDITS}
+    return write_set(folder, make, count, **(options | changes))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

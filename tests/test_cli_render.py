@@ -1,13 +1,16 @@
-"""`sightline render`: what it writes, prints and refuses, with fake pictures, and once with real ones."""
+"""`sightline render`: what it writes, prints and refuses, with fake pictures, and twice with real ones."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,9 @@ from fake_renders import FakeRenders
 from sightline.cli import main
 from sightline.cli import render as command
 from sightline.synth import config as recipes
+from sightline.synth.backdrops import picture_files
 from sightline.synth.dataset import Credit
 from sightline.synth.reading import RenderedSet
-from sightline.synth.sheet import LEFT, MIDDLE, PEOPLE, PROPS, RIGHT, contact_sheet, labels_sheet
 
 CREDIT = Credit(what="nothing", licence="CC0")
 
@@ -69,7 +72,8 @@ def test_a_set_with_its_sheets_is_written(asked: list[Any], tmp_path: Path, caps
     assert json.loads(capsys.readouterr().out) == {"pictures": 10, "shards": 3, "faults": []}
 
 
-def test_damage_is_named(asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.filterwarnings("default")
+def test_damage_is_named_and_mended(asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(f"render -o {tmp_path} --count 10 --shard-size 4".split()) == 0
     assert main(["render", "--verify", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "10 pictures in 3 shards, all whole"
@@ -79,10 +83,28 @@ def test_damage_is_named(asked: list[Any], tmp_path: Path, capsys: pytest.Captur
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith(f"sightline: {tmp_path}/shard-00001.npz: ")
     assert second.startswith(f"sightline: {tmp_path}/shard-00002.npz: cannot be read")
-    assert main(f"render -o {tmp_path} --count 10 --shard-size 4".split()) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "shard-00001.npz" in line
-    assert line.endswith("delete the file and make the same call again")
+    before = (tmp_path / "shard-00000.npz").stat().st_mtime_ns
+    assert main(f"render -o {tmp_path} --count 10 --shard-size 4".split()) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"10 pictures of 15 people in 3 shards (1 of them were there) → {tmp_path}\n"
+    damaged = "damaged, its bytes are not those that were written; this shard is rendered anew"
+    assert printed.err == f"sightline: {tmp_path}/shard-00001.npz: {damaged}\n"
+    assert (tmp_path / "shard-00000.npz").stat().st_mtime_ns == before
+    assert main(["render", "--verify", str(tmp_path)]) == 0
+
+
+def test_a_set_is_enlarged_but_not_made_smaller(
+    asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, counts in (("grown", (10, 13)), ("once", (13,))):
+        for count in counts:
+            assert main(f"render -o {tmp_path / folder} --count {count} --shard-size 4".split()) == 0
+    grown, once = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("grown", "once"))
+    assert grown == once  # the sheets too
+    capsys.readouterr()
+    assert main(f"render -o {tmp_path / 'grown'} --count 12 --shard-size 4".split()) == 1
+    told = f"sightline: --count: expected at least 13, since {tmp_path / 'grown'} is a set of so many pictures, got 12"
+    assert capsys.readouterr().err == f"{told}; a set can grow, not shrink\n"
 
 
 def test_options_become_a_configuration(asked: list[Any], tmp_path: Path) -> None:
@@ -122,6 +144,8 @@ def test_the_page_lists_every_share() -> None:
         ("-o {out} --shares props=2", "--props: expected a share of 0 to 1, got 2"),
         ("-o {out} --shares hats=1", "expected NAME=SHARE with a name among clothes"),
         ("-o {out} --recipe opera", "opera"),
+        ("-o {out} --split val", "--split: expected --poses, the motion capture to take val from, got none"),
+        ("-o {out} --split all", "--split: expected one of"),
         ("-o {file}/x", "is a file"),
     ],
 )
@@ -149,6 +173,100 @@ def test_bad_input_is_one_sentence(options: str, told: str, tmp_path: Path, caps
     assert told in line
 
 
+# ---- what decides the pictures -------------------------------------------------------------------------------------
+
+
+def test_rays_per_pixel_are_part_of_the_description() -> None:
+    make, described, _ = command.renderer(recipes.plain(), None, "train", 0)
+    assert described["samples"] == make.samples  # pyright: ignore[reportFunctionMemberAccess]
+    assert json.loads(json.dumps(described))["scene"]["clothes"] == 0.0
+
+
+def test_backgrounds_are_known_by_what_is_in_them(tmp_path: Path) -> None:
+    folder = tmp_path / "here" / "photos"
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.png", "more/b.png"):
+        Image.new("RGB", (8, 8), "red").save(folder / name, "BMP")
+
+    def known(path: Path) -> str:
+        picture_files.cache_clear()
+        config = replace(recipes.plain(), picture_folder=str(path), backgrounds=(("folder", 1.0),))
+        return command.renderer(config, None, "train", 0)[1]["scene"]["picture_folder"]
+
+    first = known(folder)
+    assert re.fullmatch(r"photos \(sha256 [0-9a-f]{16}\)", first)
+    shutil.copytree(folder, tmp_path / "there" / "photos")
+    assert known(tmp_path / "there" / "photos") == first
+    size = (folder / "a.png").stat().st_size
+    Image.new("RGB", (8, 8), "blue").save(folder / "a.png", "BMP")
+    assert (folder / "a.png").stat().st_size == size
+    edited = known(folder)
+    assert edited != first
+    (folder / "more/b.png").rename(folder / "more/c.png")
+    assert known(folder) not in (first, edited)
+
+
+# ---- folders that warp and Anny need -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("folders", "failing", "told"),
+    [
+        (("{home}/.cache/warp/1", "{home}/.cache/anny"), "{home}", ("WARP_CACHE_PATH", "ANNY_CACHE_DIR")),
+        (("{tmp}/1", "{home}/.cache/anny"), "{home}/.cache", ("ANNY_CACHE_DIR",)),
+        (("{tmp}/1", "{tmp}/2"), "{tmp}/1/kernel", ("WARP_CACHE_PATH",)),
+        (("{tmp}/1", "{tmp}/2"), "{tmp}-elsewhere", ()),
+        (("{tmp}/1", "{tmp}/2"), None, ()),
+    ],
+)
+def test_a_folder_for_prepared_data_that_cannot_be_used_is_named(
+    folders: tuple[str, str], failing: str | None, told: tuple[str, ...],
+    asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def at(text: str) -> str:
+        return text.format(home="/proc/none", tmp=tmp_path)
+
+    def refused(index: int) -> None:
+        raise PermissionError(13, "Permission denied", at(failing) if failing else None)
+
+    both = dict(zip(("WARP_CACHE_PATH", "ANNY_CACHE_DIR"), (Path(at(folder)) for folder in folders), strict=True))
+    monkeypatch.setattr(command, "_cache_folders", lambda: both)
+    monkeypatch.setattr(command, "renderer", lambda *_: (refused, {"fake": True}, (CREDIT,)))
+    assert main(f"render -o {tmp_path / 'set'} --count 1".split()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert [name for name in both if f"{both[name]} (let {name} name another folder)" in line] == list(told)
+    assert line.endswith(f"{at(failing or 'a file')}: Permission denied")
+
+
+def test_no_home_folder_is_one_sentence(
+    asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def homeless(index: int) -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(command, "renderer", lambda *_: (homeless, {"fake": True}, (CREDIT,)))
+    assert main(f"render -o {tmp_path / 'set'} --count 1".split()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "sightline: render: no home folder is known to keep compiled kernels in; set HOME to a folder"
+
+
+@pytest.mark.slow
+def test_the_folders_are_those_of_warp_and_anny(tmp_path: Path) -> None:
+    pytest.importorskip("anny")
+    pytest.importorskip("warp")
+    code = (
+        "import warp; from sightline.cli.render import _cache_folders; warp.init(); print(*_cache_folders().values())"
+    )
+    ours = {"WARP_CACHE_PATH": str(tmp_path / "kernels"), "ANNY_CACHE_DIR": str(tmp_path / "bodies")}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | ours, capture_output=True, text=True, check=True
+    )
+    kernels, bodies = map(Path, run.stdout.splitlines()[-1].split())
+    assert kernels.parent == tmp_path / "kernels"
+    assert kernels.is_dir()
+    assert bodies == tmp_path / "bodies"
+
+
 def test_ctrl_c_says_how_to_go_on(
     asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,75 +282,6 @@ def test_ctrl_c_says_how_to_go_on(
     assert {path.name for path in tmp_path.iterdir()} == {"set.json", "shard-00000.npz"}
     assert main(f"render -o {tmp_path} --count 10 --shard-size 4".split()) == 0
     assert "(1 of them were there)" in capsys.readouterr().out
-
-
-# ---- sheets --------------------------------------------------------------------------------------------------------
-
-
-class _Person:
-    """Stands upright in the middle of a 100 × 100 picture, facing the camera."""
-
-    box_px = np.array([30.0, 10.0, 70.0, 90.0])
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.landmarks_px = np.full((len(names), 2), np.nan)
-        self.hidden_by = np.zeros(len(names), dtype=np.uint8)
-        for name, place in {
-            "LShoulder": (64, 30),
-            "LElbow": (64, 50),
-            "RShoulder": (36, 30),
-            "RElbow": (36, 50),
-        }.items():
-            self.landmarks_px[names.index(name)] = place
-        self.hidden_by[names.index("RElbow")] = 2
-
-
-class _Picture:
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.image = np.full((100, 100, 3), 60, dtype=np.uint8)
-        self.mask = np.zeros((100, 100), dtype=np.uint8)
-        self.mask[10:90, 40:60] = 1
-        self.mask[92:99, 5:95] = 255
-        self.people = (_Person(names),)
-
-
-def _near(sheet: np.ndarray, colour: tuple[int, int, int], x: float, y: float, reach: int = 1) -> bool:
-    """Whether a pixel of about this colour lies near a place of a picture enlarged fourfold, 6 px from the edge."""
-    column, row = round(4 * x) + 6, round(4 * y) + 6
-    part = sheet[row - reach : row + reach + 1, column - reach : column + reach + 1].astype(int)
-    return bool((np.abs(part - colour).max(-1) < 40).any())
-
-
-def test_labels_are_drawn_where_they_are() -> None:
-    from sightline.landmarks import ALL_LANDMARKS
-
-    sheet = labels_sheet([_Picture(ALL_LANDMARKS)], tile_px=400)
-    assert _near(sheet, LEFT, 64, 30)
-    assert _near(sheet, LEFT, 64, 40)
-    assert _near(sheet, RIGHT, 36, 30)
-    assert _near(sheet, RIGHT, 36, 40)
-    assert _near(sheet, LEFT, 64, 50)
-    assert not _near(sheet, RIGHT, 36, 50)  # hidden: hollow
-    assert _near(sheet, RIGHT, 36, 50, reach=6)
-    assert _near(sheet, PEOPLE[0], 30, 70)  # the box
-    assert _near(sheet, PEOPLE[0], 40, 70, reach=3)  # the mask's outline
-    assert not _near(sheet, PEOPLE[0], 45, 70, reach=3)
-    assert _near(sheet, PROPS, 50, 92, reach=3)
-    swapped = ALL_LANDMARKS[::-1]
-    assert np.array_equal(labels_sheet([_Picture(swapped)], tile_px=400, landmarks=swapped), sheet)
-
-
-def test_sheets_lay_pictures_of_any_size_in_rows() -> None:
-    wide, tall = (np.full((*size, 3), value, dtype=np.uint8) for size, value in (((50, 100), 200), ((100, 50), 90)))
-    sheet = contact_sheet([wide, tall, wide], columns=2, tile_px=100)
-    assert sheet.shape == (2 * 106 + 6, 2 * 106 + 6, 3)
-    assert sheet[56, 56].tolist() == [200] * 3
-    assert sheet[12, 56].tolist() == sheet[0, 0].tolist()
-    assert sheet[56, 162].tolist() == [90] * 3
-    assert sheet[162, 162].tolist() == sheet[0, 0].tolist()
-    assert MIDDLE != PROPS
-    with pytest.raises(ValueError, match="sheet: expected pictures"):
-        contact_sheet([])
 
 
 # ---- with real pictures --------------------------------------------------------------------------------------------

@@ -81,14 +81,13 @@ class Demo:
     def _lift_photo(self, lifter: Lifter) -> dict[str, float]:
         """Lift the rendered photo's keypoints, draw them over it, and compare with the truth."""
         import numpy as np
-        import torch
         from PIL import Image
 
         from sightline.formats.atomic import atomic_path
         from sightline.formats.camera import read_camera
         from sightline.formats.keypoints import read_keypoints
-        from sightline.formats.poses import read_poses, write_poses
-        from sightline.metrics.functional import abs_mpjpe, mpjpe
+        from sightline.formats.poses import write_poses
+        from sightline.scoring import evaluate
         from sightline.viewer import write_picture
 
         sample = files("sightline") / "assets" / "demo"
@@ -100,14 +99,12 @@ class Demo:
         write_poses(poses, self.out / "photo_poses.json")
         background = np.asarray(Image.open(self.out / "photo.jpg").convert("RGB"))
         write_picture(poses, self.out / "photo_picture.png", background=background)
-        true = {person.id: person.joints_cam_m for _, person in read_poses(self.out / "photo_truth.json").people()}
-        found = torch.tensor(np.array([person.joints_cam_m for _, person in poses.people()]))
-        truth = torch.tensor(np.array([true[person.id] for _, person in poses.people()]))
+        figures = evaluate(poses, self.out / "photo_truth.json").total.figures
         return {
-            "people": len(found),
+            "people": sum(len(frame.people) for frame in poses.frames),
             "keypoints": sum(int((person.confidence > 0).sum()) for f in keypoints.frames for person in f.people),
-            "mpjpe_mm": round(1000 * float(mpjpe(found, truth, root_joint=poses.skeleton.root)), 1),
-            "position_m": round(float(abs_mpjpe(found, truth)), 3),
+            "mpjpe_mm": round(1000 * figures["mpjpe"], 1),
+            "position_m": round(figures["abs_mpjpe"], 3),
         }
 
 

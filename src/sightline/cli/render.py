@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -42,7 +44,7 @@ class Render:
     out: MaybeOut = None
     """Folder of the set: set.json, shards, and sheets of the first 64 pictures, contact.png and labels.png."""
     count: int = 64
-    """Pictures."""
+    """Pictures of the set; of one that is there, as many or more."""
     recipe: Literal["street", "studio", "plain"] = "street"
     """What the pictures are like: street (one to four people, everything on), studio (one whole person, a quiet
     backdrop, a clean picture) or plain (a bare body before an even colour)."""
@@ -54,8 +56,10 @@ class Render:
     """Chances to change, such as props=0 motion_blur=0.5; docs/commands/render.md lists them."""
     poses: MaybePath = None
     """Motion capture as `sightline prepare mocap` writes it; everyday postures made by rule when left out."""
-    split: Literal["train", "val", "test"] = "train"
-    """Whose poses of the motion capture."""
+    split: Annotated[Literal["train", "val", "test"] | None, arg(metavar="{train,val,test}", help_behavior_hint="")] = (
+        None
+    )
+    """Whose poses of the motion capture, those of the people for training when left out."""
     backgrounds: MaybePath = None
     """Folder of your own pictures to stand before."""
     seed: int = 0
@@ -71,7 +75,7 @@ class Render:
     shard_size: int = 128
     """Pictures per file."""
     workers: int = 1
-    """Processes; the result is the same for any number."""
+    """Processes, no more than there are shards; the result is the same for any number."""
     verify: MaybePath = None
     """Folder of a set to be read wholly and checked, instead of rendering."""
     json: bool = False
@@ -92,6 +96,8 @@ class Render:
                 raise UsageError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.seed < 0:
             raise UsageError(f"seed: expected 0 or more, got {self.seed}")
+        if self.split is not None and self.poses is None:
+            raise UsageError(f"split: expected --poses, the motion capture to take {self.split} from, got none")
         encoding = Encoding(
             image=self.image_format,
             depth=not self.without_depth,
@@ -99,13 +105,11 @@ class Render:
             body=not self.without_body,
         )
         config = self.scene_config()
-        make, described, credits = renderer(config, self.poses, self.split, self.seed)
+        make, described, credits = renderer(config, self.poses, self.split or "train", self.seed)
         _check_installed()
         began = time.monotonic()
         try:
-            if self.workers > 1:
-                make(0)  # compiles the renderer's kernels, so that the workers need not all do it at once
-            with progress_bar("rendering") as progress:
+            with progress_bar("rendering") as progress, _caches_named():
                 done = write_set(
                     folder,
                     make,
@@ -117,6 +121,7 @@ class Render:
                     made_with=renderer_versions(),
                     credits=credits,
                     workers=self.workers,
+                    before_workers=lambda: make(0),  # compiles the renderer's kernels, else all would do it at once
                     progress=progress,
                 )
             people = _draw_sheets(folder)
@@ -159,6 +164,42 @@ def _check_installed() -> None:
         raise UsageError(f"render: needs {' and '.join(missing)}; install with `pip install {' '.join(missing)}`")
 
 
+@contextlib.contextmanager
+def _caches_named() -> Iterator[None]:
+    """`InputError` that names folder and remedy where warp or Anny cannot keep what they prepare once on a machine."""
+    try:
+        yield
+    except OSError as error:
+        folders = _cache_folders()
+        at = Path(os.path.abspath(error.filename)) if isinstance(error.filename, str) else None
+        failed = [
+            name for name, folder in folders.items() if at and (at in folder.parents or folder in (at, *at.parents))
+        ]
+        if not failed:
+            raise
+        names = [name for name in folders if name in failed or not _can_be_made(folders[name])]
+        listed = " and ".join(f"{folders[name]} (let {name} name another folder)" for name in names)
+        raise InputError(f"render: needs to write into {listed}, but {at}: {error.strerror}") from error
+    except RuntimeError as error:
+        if "home directory" not in str(error):
+            raise
+        raise InputError("render: no home folder is known to keep compiled kernels in; set HOME to a folder") from error
+
+
+def _cache_folders() -> dict[str, Path]:
+    """Where warp keeps compiled kernels and Anny its body model, by the environment variables that say so."""
+    import warp
+    from anny.paths import get_anny_cache_path
+
+    return {"WARP_CACHE_PATH": Path(str(warp.config.kernel_cache_dir)), "ANNY_CACHE_DIR": get_anny_cache_path()}
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Whether a folder is there, or can be."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return there == folder or os.access(there, os.W_OK | os.X_OK)
+
+
 def renderer(
     config: SceneConfig, poses: Path | None, split: str, seed: int
 ) -> tuple[Callable[[int], Rendered], dict[str, Any], tuple[Credit, ...]]:
@@ -171,7 +212,9 @@ def renderer(
     credits += motion
     if config.picture_folder is not None:
         credits.append(Credit(what="backgrounds: your own pictures", licence="as you have them"))
-    return Scenes(config=config, poses=source, seed=seed), {"scene": _described(config), "poses": about}, tuple(credits)
+    make = Scenes(config=config, poses=source, seed=seed)
+    described = {"scene": _described(config), "samples": make.samples, "poses": about}
+    return make, described, tuple(credits)
 
 
 def shares_of(config: SceneConfig) -> dict[str, float]:
@@ -206,16 +249,25 @@ def _described(config: SceneConfig) -> dict[str, Any]:
     """The configuration as JSON, with what the folder of backgrounds holds in place of where it is on this machine."""
     content = asdict(config)
     if config.picture_folder is not None:
-        folder = Path(config.picture_folder)
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        listed = "\n".join(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in files)
-        content["picture_folder"] = f"{folder.name} (sha256 {hashlib.sha256(listed.encode()).hexdigest()[:16]})"
+        content["picture_folder"] = _identity(config.picture_folder)
     return content
+
+
+def _identity(picture_folder: str) -> str:
+    """A folder's name and a sum over the names and the content of the pictures in it."""
+    from sightline.formats.downloads import sha256_of
+    from sightline.synth.backdrops import picture_files
+
+    folder = Path(picture_folder)
+    files = [Path(file) for file in picture_files(picture_folder)]
+    listed = "\n".join(f"{file.relative_to(folder).as_posix()} {sha256_of(file)}" for file in files)
+    return f"{folder.name} (sha256 {hashlib.sha256(listed.encode()).hexdigest()[:16]})"
 
 
 def _motion(path: Path | None, split: str) -> tuple[PoseSource, str, list[Credit]]:
     """Return a source of poses, what it is, and whom it owes what."""
     from sightline.data.motion_library import read_library
+    from sightline.formats.downloads import sha256_of
     from sightline.synth.dataset import Credit
     from sightline.synth.poses import LibraryPoses, ProceduralPoses
 
@@ -226,7 +278,7 @@ def _motion(path: Path | None, split: str) -> tuple[PoseSource, str, list[Credit
     credits = [Credit(what="motion", licence=licence, source=source) for source, licence in origins]
     if library.acknowledgement:
         credits.append(Credit(what="motion", licence="see the notice", notice=library.acknowledgement))
-    about = f"{split} of {path.name} (sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]})"
+    about = f"{split} of {path.name} (sha256 {sha256_of(path)[:16]})"
     return LibraryPoses(path=str(path), split=split), about, credits
 
 
@@ -250,6 +302,7 @@ def _draw_sheets(folder: Path) -> int:
     from PIL import Image
 
     from sightline.formats.atomic import atomic_path
+    from sightline.synth._shard_pixels import PNG
     from sightline.synth.reading import RenderedSet
     from sightline.synth.sheet import contact_sheet, labels_sheet
 
@@ -261,5 +314,5 @@ def _draw_sheets(folder: Path) -> int:
     }
     for name, sheet in sheets.items():
         with atomic_path(folder / name) as temporary:
-            Image.fromarray(sheet).save(temporary, format="PNG")
+            Image.fromarray(sheet).save(temporary, **PNG)
     return len(found.arrays("picture")["picture"])

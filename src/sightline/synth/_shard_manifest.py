@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, get_args
 
 from sightline.errors import InputError
 from sightline.formats import strict
 from sightline.synth._shard_pixels import ImageFormat
-from sightline.synth.shards import Encoding
+from sightline.synth.shards import Encoding, Shard
 
 SET_FORMAT: Final = "sightline/rendered-set"
-SET_VERSION: Final = 1
+SET_VERSION: Final = 2
 MANIFEST: Final = "set.json"
 
 HIDDEN_BY: Final = {"behind_self": 1, "behind_person": 2, "behind_prop": 4, "outside": 8}
@@ -24,8 +25,14 @@ HIDDEN_BY: Final = {"behind_self": 1, "behind_person": 2, "behind_prop": 4, "out
 
 _WRITING_LIBRARIES: Final = ("numpy", "pillow")
 _DRAWING_LIBRARIES: Final = ("anny", "torch", "warp-lang")
-_NO_PART_OF_A_PICTURE: Final = {"dataset.py", "reading.py", "sheet.py", "stream.py"}
-_KEYS: Final = ("count", "shard_size", "seed", "config", "encoding", "landmarks", "hidden_by", "made_with", "credits")
+_NO_PART_OF_A_PICTURE: Final = {
+    "dataset.py", "labelled.py", "reading.py", "sheet.py", "stream.py", "typed.py", "_shard_workers.py",
+}  # fmt: skip
+_KEYS: Final = (
+    "mark", "count", "shard_size", "seed", "config", "encoding", "landmarks", "hidden_by", "made_with", "credits",
+)  # fmt: skip
+_CHANGEABLE: Final = ("mark", "count", "credits")
+"""Keys that the bytes of a picture do not depend on, and the mark itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +70,19 @@ class Manifest:
         """Numbers of the pictures in a shard."""
         return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.count))
 
+    @cached_property
+    def mark(self) -> str:
+        """What all shards of the set carry: a sum over everything that the bytes of its pictures depend on."""
+        decisive = {key: value for key, value in self._content().items() if key not in _CHANGEABLE}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of set.json."""
+        content = self._content()
+        about = {key: content.pop(key) for key in ("format", "version")}
+        return {**about, "mark": self.mark, **content}
+
+    def _content(self) -> dict[str, Any]:
         return {
             "format": SET_FORMAT,
             "version": SET_VERSION,
@@ -85,6 +103,23 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}.npz"
 
 
+def open_shard(manifest: Manifest, folder: Path, number: int) -> Shard:
+    """Open a shard of the set, which has only its first pictures if it was the last one and the set was enlarged since.
+
+    `InputError` for one that is missing, cut off, of another set or in another one's place.
+    """
+    shard = Shard(shard_path(folder, number))
+    away = "move it elsewhere and make the same call of `sightline render` again"
+    if shard.mark != manifest.mark:
+        raise InputError(f"{shard.path}: belongs to another set; {away}")
+    indices, expected = shard.labels["index"].tolist(), list(manifest.indices(number))
+    if len(indices) > len(expected) and indices[: len(expected)] == expected:
+        raise InputError(f"{shard.path}: holds more pictures than {MANIFEST} said; open the set again")
+    if not indices or indices != expected[: len(indices)]:
+        raise InputError(f"{shard.path}: holds other pictures than it should; {away}")
+    return shard
+
+
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write set.json, all or nothing."""
     strict.write_json(manifest.to_json(), folder / MANIFEST, indent=1)
@@ -97,10 +132,20 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(f"{folder}: expected a rendered set, a folder with {MANIFEST} that `sightline render` makes")
     where = str(path)
     content = strict.load_json(path)
-    strict.check_keys(content, ("format", "version", *_KEYS), (), where)
     strict.get_choice(content, "format", (SET_FORMAT,), where)
     if strict.get_integer(content, "version", where) != SET_VERSION:
-        raise InputError(f"{where}: expected version {SET_VERSION} of {SET_FORMAT}, got {content['version']}")
+        raise InputError(
+            f"{where}: expected version {SET_VERSION} of {SET_FORMAT}, got {content['version']}; "
+            "render the set anew into another folder, or read it with the Sightline that wrote it"
+        )
+    strict.check_keys(content, ("format", "version", *_KEYS), (), where)
+    manifest = _manifest(content, where)
+    if strict.get_text(content, "mark", where) != manifest.mark:
+        raise InputError(f"{where}: was changed by hand: its mark is not that of its content; put the old one back")
+    return manifest
+
+
+def _manifest(content: Mapping[str, Any], where: str) -> Manifest:
     made_with = strict.get_object(content, "made_with", where)
     return Manifest(
         count=strict.get_integer(content, "count", where, low=1),
@@ -118,9 +163,11 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str = "") -> list[str]:
-    """Say where two JSON objects differ, each as `seed is 1 there and 2 here`."""
+    """Say where two JSON objects of set.json differ but in their counts, each as `seed is 1 there and 2 here`."""
     found: list[str] = []
     for key in dict.fromkeys((*theirs, *ours)):
+        if not name and key in ("count", "mark"):  # sets can be enlarged; a mark says nothing of its own
+            continue
         here, there = ours.get(key), theirs.get(key)
         if isinstance(here, Mapping) and isinstance(there, Mapping):
             found += differences(here, there, f"{name}{key}.")

@@ -16,8 +16,10 @@ DEPTH_UNIT_M: Final = 0.001
 
 _FARTHEST: Final = 65535
 _NOTHING: Final = 0  # the code of an infinite depth
-_PNG: Final = {"format": "PNG", "compress_level": 1, "compress_type": Image.RLE}
-"""Runs only: as small as Pillow's own choice for pictures with noise, and three times as fast."""
+PNG: Final = {"format": "PNG", "compress_level": 1, "compress_type": Image.RLE}
+"""How they are saved. Runs only: as small as Pillow's own choice for pictures with noise, and three times as fast."""
+_DEPTH_PNG: Final = {"format": "PNG", "compress_level": 1}
+"""Of 16 bits: a quarter smaller than by runs only, and faster."""
 
 
 def image_bytes(image: UInt8[np.ndarray, "height width 3"], image_format: ImageFormat, jpeg_quality: int) -> bytes:
@@ -25,13 +27,15 @@ def image_bytes(image: UInt8[np.ndarray, "height width 3"], image_format: ImageF
     if image_format == "raw":
         return image.tobytes()
     if image_format == "png":
-        return _saved(image, **_PNG)
+        return _saved(image, **PNG)
     return _saved(image, format="JPEG", quality=jpeg_quality, subsampling=0)
 
 
 def plane_bytes(plane: UInt8[np.ndarray, "height width"] | UInt16[np.ndarray, "height width"], raw: bool) -> bytes:
     """Encode a mask or depth codes without loss: a grey PNG of 8 or 16 bits, or the values as they are."""
-    return plane.tobytes() if raw else _saved(plane, **_PNG)
+    if raw:
+        return plane.tobytes()
+    return _saved(plane, **(PNG if plane.dtype == np.uint8 else _DEPTH_PNG))
 
 
 def decoded(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -17,13 +17,13 @@ from jaxtyping import Float32, Int, UInt8
 
 from sightline.errors import InputError
 from sightline.synth._shard_columns import BODY_COLUMNS, PERSON_COLUMNS, camera_from_row
-from sightline.synth._shard_manifest import Manifest, read_manifest, shard_path
-from sightline.synth.shards import Shard
+from sightline.synth._shard_manifest import Manifest, open_shard, read_manifest, shard_path
 
 if TYPE_CHECKING:
     from sightline.camera import Camera
     from sightline.skeleton import Skeleton
     from sightline.synth.rendered import Rendered
+    from sightline.synth.shards import Shard
 
 _OPEN_SHARDS: Final = 64
 _CAMERA: Final = (
@@ -69,9 +69,13 @@ class StoredPicture:
     camera_values: dict[str, np.ndarray]
     """The camera as plain arrays; docs/rendered_sets.md says what they mean."""
 
-    @cached_property
+    @property
     def camera(self) -> Camera:
         """The camera, float64."""
+        return self._camera
+
+    @cached_property
+    def _camera(self) -> Camera:
         return camera_from_row(self.camera_values)
 
     def rendered(self) -> Rendered:
@@ -205,10 +209,12 @@ class RenderedSet:
         if number in self._open:
             self._open.move_to_end(number)
             return self._open[number]
-        shard = Shard(shard_path(self.folder, number))
-        indices = self.manifest.indices(number)
-        if len(shard) != len(indices) or int(shard.labels["index"][0]) != indices.start:
-            raise InputError(f"{shard.path}: holds other pictures than the set says; delete it and render it again")
+        shard = open_shard(self.manifest, self.folder, number)
+        if len(shard) < (whole := len(self.manifest.indices(number))):
+            raise InputError(
+                f"{shard.path}: holds only the first {len(shard)} of {whole} pictures; "
+                "make the same call of `sightline render` again to complete the set"
+            )
         self._open[number] = shard
         if len(self._open) > _OPEN_SHARDS:
             self._open.popitem(last=False)

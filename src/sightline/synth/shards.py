@@ -2,13 +2,13 @@
 
 A shard is an uncompressed .npz file. Encoded pictures lie one after the other in one array of bytes, people of all
 pictures one after the other in one table; `*_start` says where those of each picture begin. NumPy and Pillow read it.
+It carries the mark of its set, and a seal over all its bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 from zipfile import ZIP_STORED, ZipFile
@@ -18,7 +18,6 @@ import numpy as np
 from sightline.errors import InputError
 from sightline.formats._npz_stream import write_array, write_chunks
 from sightline.formats.atomic import atomic_path
-from sightline.formats.npz import load_arrays
 from sightline.synth._shard_columns import (
     BODY_COLUMNS,
     PERSON_COLUMNS,
@@ -28,7 +27,7 @@ from sightline.synth._shard_columns import (
     person_row,
     stacked,
 )
-from sightline.synth._shard_file import MappedArrays
+from sightline.synth._shard_file import BLANK_SEAL, MappedArrays, seal
 from sightline.synth._shard_pixels import (
     ImageFormat,
     decoded,
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from sightline.synth.rendered import Rendered
 
 SHARD_FORMAT: Final = "sightline/rendered-shard"
-SHARD_VERSION: Final = 1
+SHARD_VERSION: Final = 2
 
 _PIXELS: Final = {"image": ("uint8", (3,)), "depth": ("uint16", ()), "mask": ("uint8", ())}
 """Arrays of pixels: type, and axes after height and width."""
@@ -79,6 +78,7 @@ class _Pile:
 
     def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
+        self.columns = {**PERSON_COLUMNS, **(BODY_COLUMNS if encoding.body else {})}
         self.pixels: dict[str, list[bytes]] = {name: [] for name in encoding.pixels}
         self.pictures: list[dict[str, Any]] = []
         self.people: list[dict[str, Any]] = []
@@ -101,6 +101,17 @@ class _Pile:
         self.people += [person_row(person, self.encoding.body) for person in rendered.people]
         self.person_start.append(len(self.people))
 
+    def add_stored(self, shard: Shard) -> None:
+        """Take over the pictures of a shard of the same encoding, byte for byte."""
+        for row in range(len(shard)):
+            for name, parts in self.pixels.items():
+                parts.append(shard.encoded(name, row))
+            self.pictures.append({name: shard.labels[name][row] for name in PICTURE_COLUMNS})
+            people = shard.people(row)
+            for person in range(people.start, people.stop):
+                self.people.append({name: shard.labels[name][person] for name in self.columns})
+            self.person_start.append(len(self.people))
+
     def _add_pixels(self, rendered: Rendered) -> None:
         raw = self.encoding.image == "raw"
         self.pixels["image"].append(image_bytes(rendered.image, self.encoding.image, self.encoding.jpeg_quality))
@@ -109,18 +120,20 @@ class _Pile:
         if self.encoding.mask:
             self.pixels["mask"].append(plane_bytes(rendered.mask, raw))
 
-    def write(self, path: Path, landmarks: Sequence[str]) -> None:
-        about = {"format": SHARD_FORMAT, "version": SHARD_VERSION, "image_format": self.encoding.image}
-        columns = {**PERSON_COLUMNS, **(BODY_COLUMNS if self.encoding.body else {})}
+    def write(self, path: Path, landmarks: Sequence[str], mark: str) -> None:
+        about = {"format": SHARD_FORMAT, "version": SHARD_VERSION, "image_format": self.encoding.image, "mark": mark}
         arrays = {name: np.array(value) for name, value in about.items()}
         arrays["landmarks"] = np.array(landmarks)
         arrays |= stacked(self.pictures, PICTURE_COLUMNS)
-        arrays |= {"person_start": np.array(self.person_start, dtype=np.int64)} | stacked(self.people, columns)
-        with atomic_path(path) as temporary, ZipFile(temporary, "w", ZIP_STORED) as archive:
-            for name, array in arrays.items():
-                write_array(archive, name, array)
-            for name, parts in self.pixels.items():
-                self._write_pixels(archive, name, parts)
+        arrays |= {"person_start": np.array(self.person_start, dtype=np.int64)} | stacked(self.people, self.columns)
+        with atomic_path(path) as temporary:
+            with ZipFile(temporary, "w", ZIP_STORED) as archive:
+                archive.comment = BLANK_SEAL
+                for name, array in arrays.items():
+                    write_array(archive, name, array)
+                for name, parts in self.pixels.items():
+                    self._write_pixels(archive, name, parts)
+            seal(temporary)
 
     def _write_pixels(self, archive: ZipFile, name: str, parts: list[bytes]) -> None:
         dtype, axes = _PIXELS[name]
@@ -138,18 +151,24 @@ def write_shard(
     pictures: Iterable[tuple[int, Rendered]],
     encoding: Encoding,
     landmarks: Sequence[str],
+    mark: str,
+    *,
+    after: Shard | None = None,
 ) -> None:
     """Write pictures, each with its number in the set, into one file, all or nothing.
 
-    The same ones give the same bytes. Raises `InputError` where the file cannot be written, `ValueError` for a picture
-    that does not fit its camera, has a depth that is none, or people whose skeletons differ.
+    The same ones give the same bytes. `mark` is that of the set. With `after` the pictures of that shard, which has the
+    same encoding, come first; it may lie at the same path. Raises `InputError` where the file cannot be written,
+    `ValueError` for a picture that does not fit its camera, has a depth that is none, or people whose skeletons differ.
     """
     pile = _Pile(encoding)
+    if after is not None:
+        pile.add_stored(after)
     for index, rendered in pictures:
         pile.add(index, rendered)
     if not pile.pictures:
         raise ValueError("pictures: expected at least one for a shard, got none")
-    pile.write(Path(path), landmarks)
+    pile.write(Path(path), landmarks, mark)
 
 
 class Shard:
@@ -165,6 +184,8 @@ class Shard:
         if (about["format"], about["version"]) != (SHARD_FORMAT, SHARD_VERSION):
             raise InputError(f"{self.path}: expected {SHARD_FORMAT} {SHARD_VERSION}, got {about}")
         self._raw = about["image_format"] == "raw"
+        self.mark = str(self._arrays["mark"])
+        """That of the set it belongs to."""
         self.labels = self._columns()
 
     def __len__(self) -> int:
@@ -190,12 +211,18 @@ class Shard:
         values = np.array(self._arrays[name][row]) if self._raw else self._decoded(name, row)
         return depth_from_codes(values) if name == "depth" else values
 
-    def _decoded(self, name: str, row: int) -> np.ndarray:
+    def encoded(self, name: str, row: int) -> bytes:
+        """Return the stored bytes of the image, mask or depth of the picture in this row."""
+        if self._raw:
+            return self._arrays[name][row].tobytes()
         start, data = self._arrays[f"{name}_start"], self._arrays[f"{name}_bytes"]
+        return data[start[row] : start[row + 1]].tobytes()
+
+    def _decoded(self, name: str, row: int) -> np.ndarray:
         dtype, axes = _PIXELS[name]
         width, height = self.labels["image_size"][row].tolist()
         try:
-            return decoded(bytes(data[start[row] : start[row + 1]]), (height, width, *axes), np.dtype(dtype))
+            return decoded(self.encoded(name, row), (height, width, *axes), np.dtype(dtype))
         except Exception as error:  # Pillow raises whatever broken bytes make it stumble over
             number = self.labels["index"][row]
             raise InputError(f"{self.path}: the {name} of picture {number} cannot be decoded ({error})") from error
@@ -233,20 +260,19 @@ class Shard:
             raise InputError(f"{self.path}: '{name}_start' does not end where '{name}_bytes' does")
 
 
-def check_shard(path: str | Path, encoding: Encoding, indices: Iterable[int], landmarks: Sequence[str]) -> None:
-    """Read a shard wholly, every checksum and every pixel; `InputError` for what is wrong with it."""
-    load_arrays(path)
-    shard = Shard(path)
+def check_shard(shard: Shard, encoding: Encoding, landmarks: Sequence[str]) -> None:
+    """Decode every pixel of a shard and look through its labels; `InputError` for what is wrong with it."""
     stored = tuple(name for name in _PIXELS if name in shard)
-    expectations: dict[str, Callable[[], bool]] = {
-        "the pictures": lambda: shard.labels["index"].tolist() == list(indices),
-        "the arrays": lambda: stored == encoding.pixels and ("shape" in shard.labels) == encoding.body,
-        "the landmarks": lambda: shard.landmarks == tuple(landmarks),
-        "numbers": partial(_plausible, shard),
+    expectations = {
+        "the arrays": stored == encoding.pixels and ("shape" in shard.labels) == encoding.body,
+        "the landmarks": shard.landmarks == tuple(landmarks),
+        "numbers": _plausible(shard),
     }
     for what, holds in expectations.items():
-        if not holds():
-            raise InputError(f"{path}: {what} in it are not those of the set; delete the file and render it again")
+        if not holds:
+            raise InputError(
+                f"{shard.path}: {what} in it are not those of the set; delete the file and render it again"
+            )
     for row in range(len(shard)):
         for name in stored:
             shard.pixels(name, row)

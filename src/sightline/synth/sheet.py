@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
+
+from sightline.synth.labelled import Labelled
 
 if TYPE_CHECKING:
     from sightline.skeleton import Skeleton
@@ -27,30 +29,6 @@ _GAP = 6
 _FINER = 2  # samples per pixel and axis
 _LEGEND = 40  # height in pixels
 _PROP_MASK = 255
-
-
-@runtime_checkable
-class LabelledPerson(Protocol):
-    """What is drawn of a person; `RenderedPerson` and `StoredPerson` have it."""
-
-    @property
-    def landmarks_px(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def hidden_by(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def box_px(self) -> np.ndarray: ...  # noqa: D102
-
-
-@runtime_checkable
-class Labelled(Protocol):
-    """What is drawn of a picture; `Rendered` and `StoredPicture` have it."""
-
-    @property
-    def image(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def mask(self) -> np.ndarray | None: ...  # noqa: D102
-    @property
-    def people(self) -> Sequence[LabelledPerson]: ...  # noqa: D102
 
 
 def contact_sheet(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,32 +19,7 @@ from sightline.structures import (
     Poses,
     Scale,
 )
-
-
-@runtime_checkable
-class Labels(Protocol):
-    """The labels of one person, as the renderer gives them or a rendered set holds them."""
-
-    @property
-    def landmarks_cam(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def landmarks_px(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def hidden_by(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def box_px(self) -> np.ndarray: ...  # noqa: D102
-    @property
-    def stature_m(self) -> float: ...  # noqa: D102
-
-
-@runtime_checkable
-class Labelled(Protocol):
-    """A picture's camera and the people in it."""
-
-    @property
-    def camera(self) -> Camera: ...  # noqa: D102
-    @property
-    def people(self) -> Sequence[Labels]: ...  # noqa: D102
+from sightline.synth.labelled import Labelled, LabelledPerson
 
 
 def keypoints_of(pictures: Sequence[Labelled], skeleton: str | Skeleton = "coco17", hidden: bool = False) -> Keypoints:
@@ -101,7 +75,7 @@ def poses_of(pictures: Sequence[Labelled], skeleton: str | Skeleton = "h36m17") 
     return Poses(skeleton=joints, camera=first, scale=scale, model=ModelInfo(method="rendered"), frames=frames)
 
 
-def _keypoints(person: Labels, skeleton: Skeleton, hidden: bool) -> np.ndarray:
+def _keypoints(person: LabelledPerson, skeleton: Skeleton, hidden: bool) -> np.ndarray:
     rows = list(rows_of(skeleton))
     px = np.asarray(person.landmarks_px, dtype=np.float64)[rows].copy()
     if not hidden:
@@ -109,7 +83,7 @@ def _keypoints(person: Labels, skeleton: Skeleton, hidden: bool) -> np.ndarray:
     return px
 
 
-def _pose(person: Labels, row: int, camera: Camera, skeleton: Skeleton) -> Person:
+def _pose(person: LabelledPerson, row: int, camera: Camera, skeleton: Skeleton) -> Person:
     joints = np.asarray(person.landmarks_cam, dtype=np.float64)[list(rows_of(skeleton))]
     px = _keypoints(person, skeleton, hidden=True)
     focal = camera.canonical_focal_px
