@@ -103,7 +103,7 @@ def test_the_quick_benchmark(
     parts = [row["share"] for name, row in rows.items() if name.endswith("(of rendering)")]
     assert len(parts) == 6
     assert sum(parts) <= rows["part: rendering"]["share"]
-    memory = rows["memory over 30 renders of 128 × 128 px, new people in each"]
+    memory = rows["memory over 30 renders of 64 × 64 px"]
     assert report["claims"][1]["value"] == pytest.approx(memory["growth"], abs=1e-5)
     assert memory["mebibytes_at_end"] > 50
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from sightline.synth.figure import Actor, Material
 from sightline.synth.render import render
 from sightline.synth.rendered import BEHIND_PERSON, BEHIND_PROP, BEHIND_SELF, OUTSIDE, PROP_MASK, Rendered
 from sightline.synth.scene import Ground, Scene, Sensor, Wall
-from sightline.synth.shading import material_table, normals_of
+from sightline.synth.shading import lighting, material_table, normals_of
 from synth_scenes import GREEN, RED, ball, ball_person, board, camera_at, scene
 
 pytest.importorskip("warp", reason="drawing people needs the package warp-lang")
@@ -423,3 +423,43 @@ def test_an_actor_has_moments() -> None:
     actor = ball_person()
     assert isinstance(actor, Actor)
     assert actor.vertices_world.ndim == 3
+
+
+def test_rays_beside_edges_show_what_centres_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only pixels at edges of materials are asked more than once; asking all gives the same picture."""
+    module = importlib.import_module("sightline.synth.render")
+    for samples in (2, 4):
+        few = render(furnished(camera_at()), samples)
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "_edges", lambda rows, reach: np.ones(rows.shape, dtype=bool))
+            every = render(furnished(camera_at()), samples)
+            patched.setattr(module, "_edges", lambda rows, reach: np.zeros(rows.shape, dtype=bool))
+            none = render(furnished(camera_at()), samples)
+        off = np.abs(few.image.astype(int) - every.image).max(axis=-1)
+        assert (off > 2).mean() < 0.002
+        assert (np.abs(none.image.astype(int) - every.image).max(axis=-1) > 2).mean() > 0.02
+
+
+@pytest.mark.parametrize("reach", [1, 2])
+def test_edges_are_where_a_neighbour_differs(reach: int) -> None:
+    rows = np.full((14, 17), -1, dtype=np.int32)
+    rows[3:9, 4:12] = np.random.default_rng(0).integers(0, 2, (6, 8))
+    expected = np.zeros(rows.shape, dtype=bool)
+    for y, x in np.ndindex(*rows.shape):
+        near = rows[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
+        expected[y, x] = near.min() != near.max()
+    found = importlib.import_module("sightline.synth.render")._edges(rows, reach)
+    np.testing.assert_array_equal(found, expected)
+    assert 0 < expected.sum() < expected.size
+
+
+def test_backs_of_closed_surfaces_change_no_shadow() -> None:
+    points, faces = ball((0.0, 0.0, 1.0), 0.5, steps=24)
+    light = dataclasses.replace(scene(ball_person()).light, shadows=True)
+    shadows = [
+        lighting(light, points, np.zeros(len(points)), faces.astype(np.int32), closed) for closed in (0, len(faces))
+    ]
+    for name in ("lamp_map", "zenith_map"):
+        both, front = (getattr(shadow, name) for shadow in shadows)
+        assert (both > -1e8).sum() > 400
+        assert (np.abs(front - both) > 0.02).sum() <= 0.001 * (both > -1e8).sum()  # of the outline

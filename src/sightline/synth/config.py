@@ -118,7 +118,7 @@ class SceneConfig:
     """Share of pictures with things that stand before or beside people."""
     seats: float = 1.0
     """Share of sitting people who get something to sit on."""
-    figure_reuse: int = 8
+    figure_reuse: int = 16
     """How many pictures in a row share the people whom they draw; their poses and places are drawn anew."""
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import ModuleType
 from typing import Any
 
@@ -17,9 +17,11 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int
 
 from sightline.camera import Camera
+from sightline.errors import InputError
 from sightline.native_log import without_native_log
 
 Rays = Float[np.ndarray, "height width 3"]
+Pixels = Bool[np.ndarray, "height width"]
 
 _CURVATURE_PX = 1.0
 _LARGE_PX = 12.0
@@ -60,6 +62,7 @@ def warp() -> ModuleType:
 
     Raises:
         ModuleNotFoundError: where it is not installed.
+        InputError: where what it compiles cannot be kept.
     """
     try:
         import warp as wp
@@ -68,8 +71,14 @@ def warp() -> ModuleType:
             "drawing people needs the package warp-lang; install it: pip install warp-lang"
         ) from error
     wp.config.log_level = wp.LOG_ERROR
-    with without_native_log():
-        wp.init()
+    try:
+        with without_native_log():
+            wp.init()
+    except OSError as error:
+        raise InputError(
+            f"{wp.config.kernel_cache_dir}: compiled kernels cannot be kept there ({error.strerror}); "
+            "let WARP_CACHE_PATH name another folder"
+        ) from error
     return wp
 
 
@@ -83,15 +92,19 @@ def triangles(
     points_cam: Float[np.ndarray, "vertex 3"],
     cut: Float[np.ndarray, " vertex"],
     faces: Int[np.ndarray, "face 3"],
+    rows: Int[np.ndarray, " face"] | None = None,
 ) -> Triangles:
     """Project corners; faces of which nothing can be seen (cut away, or wholly behind the camera) are left out.
 
-    A face that reaches behind the camera has no outline in the picture; it asks every pixel.
+    A face that reaches behind the camera has no outline in the picture; it asks every pixel. `rows` are those that the
+    faces are called by, their own by default.
     """
     px = projected(camera, points_cam)
-    before, kept = np.isfinite(px[:, 0]), cut >= 0
-    rows = np.flatnonzero(_any_corner(kept, faces) & _any_corner(before, faces)).astype(np.int32)
-    faces = faces[rows].astype(np.int32)
+    before = np.isfinite(px[:, 0])
+    faces, rows = left_by_cut(cut, faces) if rows is None else (faces, rows)
+    if not before.all():
+        kept = _any_corner(before, faces)
+        faces, rows = faces[kept], rows[kept]
     torn = _any_corner(~before, faces) if not before.all() else np.zeros(len(faces), dtype=bool)
     if torn.any():
         start, corners = len(points_cam), faces[torn].ravel()
@@ -102,6 +115,14 @@ def triangles(
         faces[torn] = start + np.arange(len(corners), dtype=np.int32).reshape(-1, 3)
     pad = np.zeros(len(faces)) if camera.is_pinhole else _bends(camera, points_cam, px, faces)
     return Triangles(points_cam, px, np.asarray(cut, np.float64), faces, rows, pad)
+
+
+def left_by_cut(
+    cut: Float[np.ndarray, " vertex"], faces: Int[np.ndarray, "face 3"]
+) -> tuple[Int[np.ndarray, "left 3"], Int[np.ndarray, " left"]]:
+    """Return the faces that are not wholly cut away, and their rows."""
+    rows = np.flatnonzero(_any_corner(cut >= 0, faces)).astype(np.int32)
+    return faces[rows].astype(np.int32), rows
 
 
 def projected(camera: Camera, points: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "vertex 2"]:
@@ -146,44 +167,59 @@ def _any_corner(vertices: Bool[np.ndarray, " vertex"], faces: Int[np.ndarray, "f
 
 
 def unit_rays(camera: Camera, offset_px: tuple[float, float] = (0.0, 0.0)) -> Rays:
-    """Return the unit rays (camera's frame, double) of all pixels, `offset_px` off their centres; see `rays_at`."""
-    return rays_at(camera, (offset_px,))[0]
+    """Return the unit rays (camera's frame, double) of all pixels, `offset_px` off their centres; see `PixelRays`."""
+    return PixelRays(camera).at(offset_px)
 
 
-def rays_at(camera: Camera, offsets_px: Sequence[tuple[float, float]]) -> Float[np.ndarray, "offset height width 3"]:
-    """Return the unit rays (camera's frame, double) of all pixels, for each of some offsets from their centres.
+@dataclass(frozen=True, eq=False)
+class PixelRays:
+    """The unit rays (camera's frame, double) of a camera's pixels.
 
     Pixels that no ray belongs to (beyond a fisheye's circle) get the zero vector, which meets nothing. Of lenses with
     distortion every second to fourth ray of each row and column is solved for, and the others follow by polynomials of
     degree 7, which errs by less than 10⁻⁶ px. All are solved for in pictures that are small beside their angle of view,
     and where the lens sees only a part of the picture.
     """
-    width, height = (int(n) for n in camera.image_size)
-    result = np.empty((len(offsets_px), height, width, 3))
-    if camera.is_pinhole:
-        for row, offset in enumerate(offsets_px):
-            _pinhole_rays(camera, offset, result[row])
+
+    camera: Camera
+
+    def at(self, offset_px: tuple[float, float], only: Pixels | None = None) -> Rays:
+        """Return those that go through all pixels `offset_px` off their centres; beside `only`, anything."""
+        width, height = (int(n) for n in self.camera.image_size)
+        asked = everywhere((height, width)) if only is None else only
+        result = np.empty((height, width, 3))
+        if self.camera.is_pinhole:
+            _pinhole_rays(self.camera, offset_px, asked, result)
+        elif self._coarse is not None:
+            coarse, knots = self._coarse
+            _interpolate(coarse, knots, _places(self.camera, offset_px), asked, result)
+        else:
+            exact, there = _solved(self.camera, *_places(self.camera, offset_px))
+            result = np.where(there[..., None], exact, 0.0)
         return result
-    step = min(_STEP_PX, int(float(camera.focal_px.min()) // _SMOOTH))
-    if step > 1:
-        knots = [np.arange(-4 * step, n + 5 * step, step) + 0.5 for n in (width, height)]
-        coarse, valid = _solved(camera, *knots)
-        if valid.all():
-            for row, offset in enumerate(offsets_px):
-                _interpolate(coarse, knots, _places(camera, offset), result[row])
-            return result
-    for row, offset in enumerate(offsets_px):
-        exact, there = _solved(camera, *_places(camera, offset))
-        result[row] = np.where(there[..., None], exact, 0.0)
-    return result
+
+    @cached_property
+    def _coarse(self) -> tuple[np.ndarray, list[np.ndarray]] | None:
+        """The rays at knots, and the knots along x and y; None where they would not do."""
+        step = min(_STEP_PX, int(float(self.camera.focal_px.min()) // _SMOOTH))
+        if step < 2:
+            return None
+        knots = [np.arange(-4 * step, int(n) + 5 * step, step) + 0.5 for n in self.camera.image_size]
+        coarse, valid = _solved(self.camera, *knots)
+        return (coarse, knots) if valid.all() else None
 
 
-def _pinhole_rays(camera: Camera, offset_px: tuple[float, float], rays: Rays) -> None:
+def everywhere(size: tuple[int, int]) -> Pixels:
+    """Return a mask of all pixels of a picture of this height and width."""
+    return np.broadcast_to(np.True_, size)
+
+
+def _pinhole_rays(camera: Camera, offset_px: tuple[float, float], only: Pixels, rays: Rays) -> None:
     wp = warp()
     from sightline.synth.raster_kernels import pinhole_rays
 
     center = camera.center_px.double().numpy() - 0.5 - np.asarray(offset_px)
-    inputs = [wp.vec2d(*camera.focal_px.double().tolist()), wp.vec2d(*center.tolist()), rays]
+    inputs = [wp.vec2d(*camera.focal_px.double().tolist()), wp.vec2d(*center.tolist()), only, rays]
     wp.launch(pinhole_rays, dim=len(rays), inputs=inputs, device="cpu")
 
 
@@ -203,6 +239,7 @@ def _interpolate(
     coarse: Float[np.ndarray, "row column 3"],
     knots: Sequence[Float[np.ndarray, "_"]],
     places: Sequence[Float[np.ndarray, "_"]],
+    only: Pixels,
     rays: Rays,
 ) -> None:
     """Fill in the rays of places from those at the knots (both x, then y), along y first."""
@@ -212,7 +249,7 @@ def _interpolate(
     inputs: list[np.ndarray] = [np.ascontiguousarray(coarse)]
     for axis in (0, 1):
         inputs += _lagrange(knots[axis], places[axis])
-    inputs += [np.empty((len(rays), len(knots[0]), 3)), rays]
+    inputs += [np.empty((len(rays), len(knots[0]), 3)), only, rays]
     wp.launch(interpolated_rays, dim=len(rays), inputs=inputs, device="cpu")
 
 
@@ -235,28 +272,25 @@ def cam_from_world(camera: Camera) -> Float[np.ndarray, "3 3"]:
     return camera.rotation.double().numpy()
 
 
-def draw(drawn: Triangles, rays_cam: Rays, offset_px: tuple[float, float] = (0.0, 0.0)) -> Drawn:
-    """Find what each ray meets first. `offset_px` is the one that the rays were made with."""
-    return drawn_at(drawn, rays_cam[None], (offset_px,))[0]
+def draw(
+    drawn: Triangles, rays_cam: Rays, offset_px: tuple[float, float] = (0.0, 0.0), only: Pixels | None = None
+) -> Drawn:
+    """Find what each ray meets first; those of pixels beside `only` meet nothing.
 
-
-def drawn_at(
-    drawn: Triangles,
-    rays_cam: Float[np.ndarray, "offset height width 3"],
-    offsets_px: Sequence[tuple[float, float]],
-) -> tuple[Drawn, ...]:
-    """`draw` for the rays of several offsets (`rays_at`), which takes little longer than for one."""
+    `offset_px` is the one that the rays were made with.
+    """
     wp = warp()
     from sightline.synth.raster_kernels import draw_triangles
 
-    size = rays_cam.shape[:3]
+    size = rays_cam.shape[:2]
     along = np.full(size, np.inf)
     face = np.full(size, -1, dtype=np.int32)
     shares = np.zeros((*size, 3), dtype=np.float32)
     inputs = (drawn.points_cam, drawn.points_px, drawn.cut, drawn.faces, drawn.rows, rays_cam, drawn.pad_px)
-    arrays = [np.ascontiguousarray(array) for array in (*inputs, np.asarray(offsets_px, np.float64))]
-    wp.launch(draw_triangles, dim=1, inputs=[*arrays, along, face, shares], device="cpu")
-    return tuple(Drawn(along[row], face[row], shares[row]) for row in range(len(offsets_px)))
+    arrays = [np.ascontiguousarray(array) for array in inputs]
+    asked = [everywhere(size), 1] if only is None else [only, 0]
+    wp.launch(draw_triangles, dim=1, inputs=[*arrays, *asked, wp.vec2d(*offset_px), along, face, shares], device="cpu")
+    return Drawn(along, face, shares)
 
 
 def joined(parts: Sequence[Triangles], first_rows: Sequence[int]) -> Triangles:

@@ -7,6 +7,7 @@ picture is the mean of several drawings through other places of the pixels, and,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -15,17 +16,19 @@ from jaxtyping import Float, Float32, Int
 from sightline.camera import Camera
 from sightline.synth.drawing import (
     Drawn,
+    PixelRays,
+    Pixels,
     Rays,
     Triangles,
     cam_from_world,
-    drawn_at,
+    draw,
     joined,
+    left_by_cut,
     projected,
-    rays_at,
     triangles,
     warp,
 )
-from sightline.synth.figure import Actor, Material
+from sightline.synth.figure import Actor, Figure, Material
 from sightline.synth.rendered import PROP_MASK, Rendered
 from sightline.synth.scene import Scene
 from sightline.synth.sensor import developed
@@ -40,6 +43,7 @@ _PLACES: Final[dict[int, tuple[tuple[float, float], ...]]] = {
 }
 """Where in a pixel its rays go through, off its centre, by how many there are; labels already ask the centre."""
 _STEPS_PX: Final = (0.25, 1.0)
+_FEW: Final = 2
 _MOST: Final = 0.95
 _SPARSE: Final = 16
 """Of people in motion: this share of every 16th vertex moves less, while the shutter is open, than what calls for two
@@ -63,13 +67,14 @@ def render(scene: Scene, samples: int = 4) -> Rendered:
     table, ground, walls = _materials(scene)
     meshes = _meshes(scene)
     stages = [_staged(scene, meshes, moment) for moment in _moments(scene)]
-    places = _PLACES[samples]
-    rays = rays_at(scene.camera, places if stages[0].parts else places[:1])
-    light = lighting(scene.light, stages[0].points_world, meshes.cut, meshes.faces)
-    around = shaded_surroundings(scene, rays[0], table, ground, walls, light)
-    shot = _Shot(scene, meshes, tuple(stages), table, light, around, rays, places)
-    sight, depth, first = _sight(shot)
-    picture = _picture(shot, first)
+    pixels = PixelRays(scene.camera)
+    rays = pixels.at((0.0, 0.0))
+    closed = sum(len(actor.figure.faces) for actor in scene.actors)
+    light = lighting(scene.light, stages[0].points_world, meshes.cut, meshes.faces, closed)
+    around = shaded_surroundings(scene, rays, table, ground, walls, light)
+    shot = _Shot(scene, meshes, tuple(stages), table, light, around, pixels)
+    sight, depth, centres = _sight(shot, rays)
+    picture = _picture(shot, rays, centres, _PLACES[samples])
     return Rendered(
         image=developed(picture, scene.sensor, scene.seed),
         depth_m=depth,
@@ -89,8 +94,8 @@ class _Meshes:
     mark: Float32[np.ndarray, " vertex"]
     material: Int[np.ndarray, " face"]
     first_rows: tuple[int, ...]
-    single: tuple[tuple[Float[np.ndarray, "_"], Int[np.ndarray, "_ 3"]], ...]
-    """Of each actor and prop: cut, and faces counted in its own vertices."""
+    single: tuple[tuple[Float[np.ndarray, "_"], Int[np.ndarray, "_ 3"], Int[np.ndarray, "_"]], ...]
+    """Of each actor and prop: cut, the faces that it leaves, counted in its own vertices, and their rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +126,20 @@ def _meshes(scene: Scene) -> _Meshes:
         mark=np.concatenate([none[:, 0], *(f.mark for f in figures), *zeros]).astype(np.float32),
         material=np.concatenate([none[:, 0], *rows]).astype(np.int32),
         first_rows=tuple(int(row) for row in np.cumsum([0, *(len(f) for f in faces)])[:-1]),
-        single=tuple(zip(cuts, faces, strict=True)),
+        single=(
+            *((cut, *_left(figure)) for cut, figure in zip(cuts, figures, strict=False)),
+            *(
+                (zero.astype(np.float64), *left_by_cut(zero, p.faces))
+                for zero, p in zip(zeros, scene.props, strict=True)
+            ),
+        ),
     )
+
+
+@lru_cache(maxsize=64)
+def _left(figure: Figure) -> tuple[Int[np.ndarray, "_ 3"], Int[np.ndarray, "_"]]:
+    """What its cut leaves of a figure's faces, and their rows."""
+    return left_by_cut(figure.cut, figure.faces)
 
 
 def _moments(scene: Scene) -> tuple[int, ...]:
@@ -137,7 +154,7 @@ def _moments(scene: Scene) -> tuple[int, ...]:
         moved = moved[np.isfinite(moved)]
         far = max(far, float(np.quantile(moved, _MOST))) if len(moved) else far
     drawn = 1 + sum(far > limit for limit in _STEPS_PX)
-    return (0,) if last == 0 or drawn == 1 else (0, last) if drawn == 2 else tuple(range(last + 1))
+    return (0,) if last == 0 or drawn == 1 else (0, last) if drawn == _FEW else tuple(range(last + 1))
 
 
 def _at(actor: Actor, moment: int) -> Float[np.ndarray, "vertex 3"]:
@@ -155,8 +172,8 @@ def _staged(scene: Scene, meshes: _Meshes, moment: int) -> _Stage:
     return _Stage(
         points_world=np.concatenate([np.zeros((0, 3)), *points]),
         parts=tuple(
-            triangles(scene.camera, _in_camera(scene.camera, p), cut, faces)
-            for p, (cut, faces) in zip(points, meshes.single, strict=True)
+            triangles(scene.camera, _in_camera(scene.camera, p), *single)
+            for p, single in zip(points, meshes.single, strict=True)
         ),
     )
 
@@ -188,19 +205,13 @@ class _Shot:
     light: Lighting
     around: tuple[Float32[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]
     """Light of the surroundings, and how far along each ray they lie (m)."""
-    rays: Float[np.ndarray, "place height width 3"]
-    places: tuple[tuple[float, float], ...]
+    pixels: PixelRays
 
 
-def _sight(shot: _Shot) -> tuple[Sight, Float32[np.ndarray, "height width"], tuple[Drawn, ...]]:
-    """Draw everybody alone at moment 0; say what the pixels' centres see, its depth (z, m), and what all rays meet.
-
-    Of scenes in motion only the centres are drawn.
-    """
+def _sight(shot: _Shot, rays: Rays) -> tuple[Sight, Float32[np.ndarray, "height width"], Drawn]:
+    """Draw everybody alone at moment 0: who is seen at the pixels' centres, at which depth (z, m), on which face."""
     scene, around = shot.scene, shot.around[1]
-    drawn = len(shot.places) if len(shot.stages) == 1 else 1
-    singles = [drawn_at(part, shot.rays[:drawn], shot.places[:drawn]) for part in shot.stages[0].parts]
-    alone = tuple(single[0] for single in singles)
+    alone = tuple(draw(part, rays) for part in shot.stages[0].parts)
     nearest, mask = around.copy(), np.zeros(around.shape, dtype=np.uint8)
     props_along = around.copy()
     for row, one in enumerate(alone):
@@ -211,18 +222,17 @@ def _sight(shot: _Shot) -> tuple[Sight, Float32[np.ndarray, "height width"], tup
         if not person:
             np.minimum(props_along, one.along, out=props_along)
     with np.errstate(invalid="ignore"):
-        depth = np.where(np.isfinite(nearest), nearest * shot.rays[0, ..., 2], np.inf).astype(np.float32)
+        depth = np.where(np.isfinite(nearest), nearest * rays[..., 2], np.inf).astype(np.float32)
     people = len(scene.actors)
     sight = Sight(alone[:people], tuple(part.points_px for part in shot.stages[0].parts[:people]), props_along, mask)
-    return sight, depth, tuple(_nearest(tuple(parts), shot.meshes.first_rows) for parts in zip(*singles, strict=True))
+    return sight, depth, _nearest(alone, shot.meshes.first_rows, rays.shape)
 
 
-def _nearest(alone: tuple[Drawn, ...], first_rows: tuple[int, ...]) -> Drawn:
+def _nearest(alone: tuple[Drawn, ...], first_rows: tuple[int, ...], shape: tuple[int, ...]) -> Drawn:
     """Put drawings of single meshes together, faces counted over all."""
     if len(alone) == 1:
         return alone[0]
-    size = alone[0].face.shape
-    result = Drawn(np.full(size, np.inf), np.full(size, -1, np.int32), np.zeros((*size, 3), np.float32))
+    result = Drawn(np.full(shape[:2], np.inf), np.full(shape[:2], -1, np.int32), np.zeros(shape, np.float32))
     for drawn, first in zip(alone, first_rows, strict=True):
         closer = drawn.along < result.along
         result.along[closer], result.shares[closer] = drawn.along[closer], drawn.shares[closer]
@@ -230,29 +240,51 @@ def _nearest(alone: tuple[Drawn, ...], first_rows: tuple[int, ...]) -> Drawn:
     return result
 
 
-def _picture(shot: _Shot, first: tuple[Drawn, ...]) -> Float32[np.ndarray, "height width 3"]:
-    """The mean light of several drawings over the surroundings; `first` are those of moment 0 (`_sight`)."""
-    stages, meshes = shot.stages, shot.meshes
-    total = shot.around[0].copy()
+def _picture(
+    shot: _Shot, rays: Rays, centres: Drawn, places: tuple[tuple[float, float], ...]
+) -> Float32[np.ndarray, "height width 3"]:
+    """The mean light of several drawings over the surroundings, the first being that of the pixels' centres.
+
+    Where all neighbours of a pixel show its material, its other rays are taken to show what its centre does; of people
+    who move by less than a pixel, those next to the neighbours as well.
+    """
+    stages, meshes, around = shot.stages, shot.meshes, shot.around[0]
+    total = around.copy()
     if not stages[0].parts:
         return total
-    count = max(len(shot.places), len(stages))
-    row_shaded = np.full(total.shape[:2], -1, dtype=np.int32)
-    shaded = np.empty_like(total)
+    buffers = np.full(total.shape[:2], -1, dtype=np.int32), np.empty_like(total), total
     normals = normals_of(stages[0].points_world, meshes.faces)
-    for number in range(count):
-        place = number % len(shot.places)
+    _add_shaded(shot, normals, centres, rays, 1.0, buffers)
+    count = max(len(places), len(stages))
+    if count == 1:
+        return total
+    asked: Pixels | None = None
+    if len(stages) > _FEW:
+        np.add(around, (total - around) / np.float32(count), out=total)
+    else:
+        asked = np.asarray(_edges(buffers[0], reach=len(stages)))
+        total[asked] = around[asked] + (total[asked] - around[asked]) / np.float32(count)
+    for number in range(1, count):
         moment, before = (k * len(stages) // count for k in (number, number - 1))
-        if number == 0 or len(stages) == 1:
-            seen = first[number]
-        else:
-            stage = stages[moment]
-            seen = drawn_at(joined(stage.parts, meshes.first_rows), shot.rays[place][None], (shot.places[place],))[0]
-            if moment != before:
-                normals = normals_of(stage.points_world, meshes.faces)
-                row_shaded[:] = -1  # what moves is shaded anew: its texture is to blur as well
-        _add_shaded(shot, normals, seen, shot.rays[place], 1.0 / count, (row_shaded, shaded, total))
+        if moment != before:
+            normals = normals_of(stages[moment].points_world, meshes.faces)
+            if len(stages) > _FEW:
+                buffers[0][:] = -1  # what moves is shaded anew: its texture is to blur as well
+        place = places[number % len(places)]
+        rays = shot.pixels.at(place, asked)
+        seen = draw(joined(stages[moment].parts, meshes.first_rows), rays, place, asked)
+        _add_shaded(shot, normals, seen, rays, 1.0 / count, buffers)
     return total
+
+
+def _edges(rows: Int[np.ndarray, "height width"], reach: int = 1) -> Pixels:
+    """Pixels that have another material at most `reach` pixels away (chessboard distance)."""
+    padded = np.pad(rows, reach, mode="edge")
+    least, most = padded, padded
+    for _ in range(2 * reach):
+        least, most = np.minimum(least[:-1], least[1:]), np.maximum(most[:-1], most[1:])
+        least, most = np.minimum(least[:, :-1], least[:, 1:]), np.maximum(most[:, :-1], most[:, 1:])
+    return least != most
 
 
 def _add_shaded(

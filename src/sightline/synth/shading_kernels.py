@@ -87,9 +87,12 @@ def unshaded(
 @wp.kernel(enable_backward=False)
 def draw_heights(
     points: wp.array(dtype=wp.vec3f), cut: wp.array(dtype=wp.float64), faces: wp.array(dtype=wp.vec3i),
-    nearest: wp.array2d(dtype=float),
+    closed: int, nearest: wp.array2d(dtype=float),
 ):  # fmt: skip
-    """Draw triangles, given in texels and metres towards the lamp, into a map of the greatest height. One thread."""
+    """Draw triangles, given in texels and metres towards the lamp, into a map of the greatest height. One thread.
+
+    The first `closed` of them are of surfaces whose back never lies above all others; so backs are left out there.
+    """
     size = nearest.shape[0]
     for f in range(faces.shape[0]):
         t = faces[f]
@@ -101,7 +104,7 @@ def draw_heights(
         y0 = wp.max(int(wp.ceil(wp.min(a[1], wp.min(b[1], c[1])) - 0.5)), 0)
         y1 = wp.min(int(wp.floor(wp.max(a[1], wp.max(b[1], c[1])) - 0.5)), size - 1)
         area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-        if x0 <= x1 and y0 <= y1 and area != 0.0:
+        if x0 <= x1 and y0 <= y1 and (area > 0.0 or (area < 0.0 and f >= closed)):
             if cut[t[0]] >= 0.0 or cut[t[1]] >= 0.0 or cut[t[2]] >= 0.0:
                 scale = 1.0 / area
                 for y in range(y0, y1 + 1):
