@@ -133,10 +133,14 @@ def test_depths_survive_to_half_a_millimetre(depths: list[float]) -> None:
     assert (got[far] == np.float32(65.535)).all()
 
 
-@pytest.mark.parametrize("bad", [np.nan, 0.0, -1.0])
-def test_a_depth_that_is_none_is_refused(bad: float) -> None:
-    with pytest.raises(ValueError, match="expected positive depths"):
-        depth_codes(np.array([[1.0, bad]], dtype=np.float32))
+def test_a_depth_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected numbers, infinite where nothing is, got NaN"):
+        depth_codes(np.array([[1.0, np.nan]], dtype=np.float32))
+
+
+def test_what_a_fisheye_sees_behind_itself_has_no_depth() -> None:
+    codes = depth_codes(np.array([[1.0, 0.0, -1.0, 2e-5]], dtype=np.float32))
+    assert codes.tolist() == [[1000, 0, 0, 1]]
 
 
 PLAIN_READER = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,7 +183,9 @@ def test_several_workers_enlarge_a_set_to_the_same_bytes(tmp_path: Path) -> None
 
 def test_a_set_does_not_shrink(copied: Path) -> None:
     before = contents(copied)
-    with pytest.raises(InputError, match=f"^count: expected at least 21, since {copied} is .*, got 20; a set can"):
+    with pytest.raises(
+        InputError, match=f"^count: expected at least as many pictures as {copied} holds already, got 20; a set can"
+    ):
         written(copied, count=20)
     assert contents(copied) == before
 
@@ -203,10 +206,41 @@ def test_an_enlargement_that_was_stopped_goes_on(copied: Path) -> None:
     written(copied, make, 30, progress=lambda *pair: counts.append(pair))
     assert make.asked == list(range(21, 30))
     assert counts == [(done, 30) for done in (8, 16, 21, *range(22, 31))]
-    opened = RenderedSet(copied)
+    opened, before = RenderedSet(copied), RenderedSet(copied).arrays()
     written(copied, count=31)
-    with pytest.raises(InputError, match="shard-00003.npz: holds more pictures than set.json said; open the set again"):
-        opened[25]
+    assert_array_equal(opened[25].image, MAKE(25).image)  # who reads meanwhile goes on reading
+    assert len(opened) == 30
+    for name, array in RenderedSet(copied).arrays().items():
+        assert_array_equal(opened.arrays(name)[name], before[name])
+        assert len(array) > len(before[name])
+
+
+def test_a_call_for_too_many_pictures_is_taken_back(copied: Path) -> None:
+    whole = contents(copied)
+    with pytest.raises(ValueError, match="picture 21: cannot be rendered"):
+        written(copied, replace(MAKE, breaks_at=21), 4000)
+    written(copied, Counted(), 21)
+    assert contents(copied) == whole
+
+
+def test_a_stranger_is_found_before_the_set_is_called_larger(copied: Path) -> None:
+    before = contents(copied)
+    shutil.copy(copied / "shard-00000.npz", copied / "shard-00004.npz")
+    with pytest.raises(InputError, match="shard-00004.npz"):
+        written(copied, count=40)
+    (copied / "shard-00004.npz").unlink()
+    assert contents(copied) == before
+
+
+def test_labels_of_many_shards_need_few_open_files(tmp_path: Path) -> None:
+    written(tmp_path / "many", count=120, shard_size=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 90, hard))
+    try:
+        assert RenderedSet(tmp_path / "many").arrays("index")["index"].tolist() == list(range(120))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 # ---- what stops a run ----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from sightline.synth.drawing import Triangles, draw, joined, shared, triangles, unit_rays, warp
+from sightline.synth.drawing import Triangles, draw, joined, triangles, unit_rays, warp
 from sightline.synth.scene import Scene
 
 _FARTHEST_M: Final = 1e6
@@ -26,6 +26,11 @@ class Visible:
 
     face: Int[np.ndarray, "height width"]
     depth_m: Float[np.ndarray, "height width"]
+
+
+def _shared(array: np.ndarray, kind: Any) -> Any:
+    """Hand an array over to warp without a copy."""
+    return warp().array(np.ascontiguousarray(array), dtype=kind, device="cpu", copy=False)
 
 
 def drawn_visible(scene: Scene) -> Visible:
@@ -41,13 +46,13 @@ def ray_cast_visible(scene: Scene) -> Visible:
     from sightline.bench.render_kernels import cast_rays
 
     mesh, rays = mesh_of(scene), unit_rays(scene.camera)
-    points = shared(mesh.points_cam.astype(np.float32), wp.vec3f)
-    tree: Any = wp.Mesh(points=points, indices=shared(mesh.faces.ravel().astype(np.int32), wp.int32))
+    points = _shared(mesh.points_cam.astype(np.float32), wp.vec3f)
+    tree: Any = wp.Mesh(points=points, indices=_shared(mesh.faces.ravel().astype(np.int32), wp.int32))
     size = rays.shape[:2]
     along, face = np.full(size, np.inf, dtype=np.float32), np.full(size, -1, dtype=np.int32)
     inputs = [
-        tree.id, shared(mesh.faces.astype(np.int32), wp.vec3i), shared(mesh.cut.astype(np.float32), wp.float32),
-        shared(rays.astype(np.float32), wp.vec3f), _FARTHEST_M, shared(along, wp.float32), shared(face, wp.int32),
+        tree.id, _shared(mesh.faces.astype(np.int32), wp.vec3i), _shared(mesh.cut.astype(np.float32), wp.float32),
+        _shared(rays.astype(np.float32), wp.vec3f), _FARTHEST_M, _shared(along, wp.float32), _shared(face, wp.int32),
     ]  # fmt: skip
     wp.launch(cast_rays, dim=size, inputs=inputs, device="cpu")
     face = np.where(face >= 0, mesh.rows[np.maximum(face, 0)], -1)

@@ -229,6 +229,8 @@ def _with_share(config: SceneConfig, text: str) -> SceneConfig:
     """Change one chance, as `props=0.5` says."""
     name, _, number = text.partition("=")
     known = shares_of(config)
+    if name == "figure_reuse" and re.fullmatch(r"[1-9]\d{0,5}", number):
+        return replace(config, figure_reuse=int(number))
     if name not in known or not re.fullmatch(r"\d*\.?\d+", number):
         raise UsageError(f"shares: expected NAME=SHARE with a name among {', '.join(known)}, got '{text}'")
     if hasattr(config, name):

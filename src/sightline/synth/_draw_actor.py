@@ -25,7 +25,7 @@ from sightline.synth.poses import BodyPose
 POSED_STATURE_M: Final = 1.73
 """Of the people whom sources of poses show; what moves them as a whole is scaled with the figure."""
 _MOMENTS: Final = 4
-"""Moments of a picture in which people move; the renderer takes one for each of its rays through a pixel."""
+"""Moments of a picture in which people move; the renderer takes fewer of slow ones."""
 _ALONG: Final = np.linspace(0, 1, 4)[:, None]
 
 
@@ -159,7 +159,7 @@ class _Bound:
     """The roots of both legs."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _bound(figure: Figure) -> _Bound:
     model = AnnyBody.load()
     rest = RestBody(

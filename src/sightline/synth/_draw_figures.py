@@ -30,7 +30,7 @@ def drawn_figure(config: SceneConfig, seed: int, group: int, person: int) -> Fig
     return _figure(population, knobs, seed, group, person)
 
 
-@lru_cache(maxsize=48)
+@lru_cache(maxsize=16)
 def _figure(population: Population, knobs: Clothing, seed: int, group: int, person: int) -> Figure:
     shape = sample_shape(source(seed, group, Purpose.SHAPE, person), population)
     return dressed(AnnyBody.load(), shape, source(seed, group, Purpose.CLOTHES, person), knobs)
@@ -42,7 +42,7 @@ def drawn_poses(config: SceneConfig, poses: PoseSource, seed: int, group: int, p
     return _poses(config.poses, poses, figure, config.figure_reuse, seed, group, person)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=16)
 def _poses(
     draw: PoseDraw, poses: PoseSource, figure: Figure, reuse: int, seed: int, group: int, person: int
 ) -> tuple[Solved, ...]:

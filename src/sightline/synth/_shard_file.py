@@ -35,8 +35,8 @@ class MappedArrays:
         try:
             with open(path, "rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            with zipfile.ZipFile(path) as archive:
-                members = archive.infolist()
+                with zipfile.ZipFile(file) as archive:
+                    members = archive.infolist()
             self._arrays = {member.filename.removesuffix(".npy"): self._view(member) for member in members}
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -24,7 +24,9 @@ HIDDEN_BY: Final = {"behind_self": 1, "behind_person": 2, "behind_prop": 4, "out
 """Bits of `hidden_by`, as `synth.rendered` has them."""
 
 _WRITING_LIBRARIES: Final = ("numpy", "pillow")
-_DRAWING_LIBRARIES: Final = ("anny", "torch", "warp-lang")
+_DRAWING_LIBRARIES: Final = ("anny", "roma", "scipy", "torch", "warp-lang")
+_ROOMS: Final = ("body", "geometry", "synth")
+_FILES: Final = ("camera.py", "camera_values.py", "joint_sets.py", "landmarks.py", "skeleton.py")
 _NO_PART_OF_A_PICTURE: Final = {
     "dataset.py", "labelled.py", "reading.py", "sheet.py", "stream.py", "typed.py", "_shard_workers.py",
 }  # fmt: skip
@@ -104,7 +106,7 @@ def shard_path(folder: Path, number: int) -> Path:
 
 
 def open_shard(manifest: Manifest, folder: Path, number: int) -> Shard:
-    """Open a shard of the set, which has only its first pictures if it was the last one and the set was enlarged since.
+    """Open a shard of the set. The last one may hold more or fewer pictures, if the set is enlarged meanwhile.
 
     `InputError` for one that is missing, cut off, of another set or in another one's place.
     """
@@ -113,9 +115,7 @@ def open_shard(manifest: Manifest, folder: Path, number: int) -> Shard:
     if shard.mark != manifest.mark:
         raise InputError(f"{shard.path}: belongs to another set; {away}")
     indices, expected = shard.labels["index"].tolist(), list(manifest.indices(number))
-    if len(indices) > len(expected) and indices[: len(expected)] == expected:
-        raise InputError(f"{shard.path}: holds more pictures than {MANIFEST} said; open the set again")
-    if not indices or indices != expected[: len(indices)]:
+    if not indices or expected[: len(indices)] != indices[: len(expected)]:
         raise InputError(f"{shard.path}: holds other pictures than it should; {away}")
     return shard
 
@@ -202,7 +202,8 @@ def _versions(libraries: Sequence[str]) -> dict[str, str]:
 def _renderer_code() -> str:
     """A sum over the code that bodies and pictures are made with."""
     package = Path(__file__).resolve().parents[1]
-    files = sorted(path for room in ("body", "synth") for path in (package / room).rglob("*.py"))
+    files = sorted(path for room in _ROOMS for path in (package / room).rglob("*.py"))
+    files += sorted(package / name for name in _FILES)
     digest = hashlib.sha256()
     for path in files:
         if path.name not in _NO_PART_OF_A_PICTURE:

@@ -50,13 +50,13 @@ def decoded(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def depth_codes(depth_m: Float32[np.ndarray, "height width"]) -> UInt16[np.ndarray, "height width"]:
-    """Round depths to whole millimetres; 0 stands for infinity, and 65535 for 65.535 m or farther.
+    """Round depths to whole millimetres; 0 stands for none before the camera, and 65535 for 65.535 m or farther.
 
-    `ValueError` for a depth that is NaN, zero or negative.
+    Fisheyes also see what lies beside or behind the camera, at a depth of 0 or less. `ValueError` for NaN.
     """
-    if not (depth_m > 0).all():
-        raise ValueError("depth_m: expected positive depths, infinite where nothing is, got others")
-    finite = np.isfinite(depth_m)
+    if np.isnan(depth_m).any():
+        raise ValueError("depth_m: expected numbers, infinite where nothing is, got NaN")
+    finite = np.isfinite(depth_m) & (depth_m > 0)
     units = np.rint(np.where(finite, depth_m, 0.0).astype(np.float64) / DEPTH_UNIT_M).clip(1, _FARTHEST)
     return np.where(finite, units, _NOTHING).astype(np.uint16)
 

@@ -87,7 +87,7 @@ class SceneConfig:
     camera: CameraDraw = CameraDraw()
     poses: PoseDraw = PoseDraw()
     clothes: float = 1.0
-    """Share of people who wear clothes of the wardrobe; the others wear none but the body's own skin."""
+    """Share of people who wear clothes of the wardrobe; of the others only chest and pelvis are covered."""
     hair: float = 0.95
     """Share of people with hair."""
     textures: float = 0.6
@@ -118,7 +118,7 @@ class SceneConfig:
     """Share of pictures with things that stand before or beside people."""
     seats: float = 1.0
     """Share of sitting people who get something to sit on."""
-    figure_reuse: int = 16
+    figure_reuse: int = 8
     """How many pictures in a row share the people whom they draw; their poses and places are drawn anew."""
 
     def __post_init__(self) -> None:

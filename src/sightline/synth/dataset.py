@@ -137,6 +137,7 @@ def write_set(
     with _owned(folder):
         _begin(folder, manifest)
         there = _pictures_there(folder, manifest, progress)
+        write_manifest(manifest, folder)  # of an enlarged set only now, when nothing stands in its way
         missing = [number for number, found in enumerate(there) if found < len(manifest.indices(number))]
         begun = {number: there[number] for number in missing if there[number]}
         rendered = _counter(sum(there), count, progress)
@@ -175,6 +176,8 @@ def _check(folder: Path, manifest: Manifest, number: int) -> None:
     """Read a shard wholly; `InputError` for what is wrong with it."""
     check_seal(shard_path(folder, number))
     shard = open_shard(manifest, folder, number)
+    if len(shard) > len(manifest.indices(number)):
+        raise InputError(f"{shard.path}: holds more pictures than the set should have")
     if len(shard) < len(manifest.indices(number)):
         raise InputError(f"{shard.path}: holds only the first {len(shard)} of {len(manifest.indices(number))} pictures")
     check_shard(shard, manifest.encoding, manifest.landmarks)
@@ -239,13 +242,16 @@ def _begin(folder: Path, manifest: Manifest) -> None:
         raise InputError(
             f"{folder}: holds another set: {different[0]}{more}; make the same call or choose another folder"
         )
-    if manifest.count < theirs.count:
-        raise InputError(
-            f"count: expected at least {theirs.count}, since {folder} is a set of so many pictures, "
-            f"got {manifest.count}; a set can grow, not shrink"
-        )
-    if manifest.count > theirs.count:
-        write_manifest(manifest, folder)
+    beyond = {shard_path(folder, number).name for number in range(manifest.shards, theirs.shards)}
+    if beyond & set(shards):
+        raise _shrunk(folder, manifest)
+
+
+def _shrunk(folder: Path, manifest: Manifest) -> InputError:
+    return InputError(
+        f"count: expected at least as many pictures as {folder} holds already, got {manifest.count}; "
+        "a set can grow, not shrink"
+    )
 
 
 def _pictures_there(folder: Path, manifest: Manifest, progress: Callable[[int, int], None] | None) -> list[int]:
@@ -264,6 +270,8 @@ def _pictures_there(folder: Path, manifest: Manifest, progress: Callable[[int, i
                 warnings.warn(f"{error}; this shard is rendered anew", UserWarning, stacklevel=1)
             else:
                 found = len(open_shard(manifest, folder, number))
+                if found > len(manifest.indices(number)):
+                    raise _shrunk(folder, manifest)
         there.append(found)
         if found and progress is not None:
             progress(sum(there), manifest.count)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
@@ -80,11 +79,6 @@ def warp() -> ModuleType:
             "let WARP_CACHE_PATH name another folder"
         ) from error
     return wp
-
-
-def shared(array: np.ndarray, kind: Any) -> Any:
-    """Hand an array over to warp without a copy."""
-    return warp().array(np.ascontiguousarray(array), dtype=kind, device="cpu", copy=False)
 
 
 def triangles(

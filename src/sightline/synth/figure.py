@@ -53,7 +53,7 @@ class Figure:
     skin_bones: Int[np.ndarray, "vertex weight"]
     skin_weights: Float[np.ndarray, "vertex weight"]
     faces: Int[np.ndarray, "face 3"]
-    """What is drawn, counter-clockwise seen from outside; faces of the body that clothes hide are left out."""
+    """What is drawn; faces of the body that clothes hide are left out."""
     material_of_face: Int[np.ndarray, " face"]
     part_of_face: Int[np.ndarray, " face"]
     """Row of `PARTS`."""

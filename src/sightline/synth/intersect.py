@@ -169,7 +169,7 @@ def closest_points(
     return one[..., 0, :] + s[..., None] * u, other[..., 0, :] + t[..., None] * v
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def body_capsules(figure: Figure, bones: tuple[str, ...]) -> BodyCapsules:
     """Return the capsules of a figure whose bones have these names (those of Anny); kept for the figures seen last."""
     row = {name: index for index, name in enumerate(bones)}

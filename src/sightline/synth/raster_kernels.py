@@ -91,9 +91,7 @@ def draw_triangles(
 
 
 @wp.kernel(enable_backward=False)
-def pinhole_rays(
-    focal: wp.vec2d, center: wp.vec2d, asked: wp.array2d(dtype=wp.bool), rays: wp.array2d(dtype=wp.vec3d)
-):
+def pinhole_rays(focal: wp.vec2d, center: wp.vec2d, asked: wp.array2d(dtype=wp.bool), rays: wp.array2d(dtype=wp.vec3d)):
     """Unit rays of a camera without distortion; `center` is counted from where they go through the first pixel."""
     y = wp.tid()
     down = (wp.float64(y) - center[1]) / focal[1]

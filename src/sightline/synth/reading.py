@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
 from sightline.errors import InputError
-from sightline.synth._shard_columns import BODY_COLUMNS, PERSON_COLUMNS, camera_from_row
+from sightline.synth._shard_columns import BODY_COLUMNS, PERSON_COLUMNS, PICTURE_COLUMNS, camera_from_row
 from sightline.synth._shard_manifest import Manifest, open_shard, read_manifest, shard_path
 
 if TYPE_CHECKING:
@@ -173,13 +173,18 @@ class RenderedSet:
         """
         parts: dict[str, list[np.ndarray]] = {}
         for number in range(self.manifest.shards):
-            labels = self._shard(number).labels
-            have = {name: array for name, array in labels.items() if name != "person_start"}
-            have["picture"] = np.repeat(labels["index"], np.diff(labels["person_start"]))
+            labels, pictures = self._shard(number).labels, len(self.manifest.indices(number))
+            starts = np.array(labels["person_start"][: pictures + 1])  # a set that was enlarged since holds more
+            have = {
+                name: array[: pictures if name in PICTURE_COLUMNS else starts[-1]]
+                for name, array in labels.items()
+                if name != "person_start"
+            }
+            have["picture"] = np.repeat(have["index"], np.diff(starts))
             if unknown := [name for name in names if name not in have]:
                 raise ValueError(f"arrays: expected names among {', '.join(have)}, got '{unknown[0]}'")
             for name in names or have:
-                parts.setdefault(name, []).append(have[name])
+                parts.setdefault(name, []).append(np.array(have[name]))  # a view would keep the file open
         return {name: np.concatenate([part for part in kept if len(part)] or kept) for name, kept in parts.items()}
 
     def joints(self, skeleton: str | Skeleton) -> StoredJoints:

@@ -44,6 +44,7 @@ _PLACES: Final[dict[int, tuple[tuple[float, float], ...]]] = {
 """Where in a pixel its rays go through, off its centre, by how many there are; labels already ask the centre."""
 _STEPS_PX: Final = (0.25, 1.0)
 _FEW: Final = 2
+_BEYOND: Final = -2
 _MOST: Final = 0.95
 _SPARSE: Final = 16
 """Of people in motion: this share of every 16th vertex moves less, while the shutter is open, than what calls for two
@@ -69,8 +70,7 @@ def render(scene: Scene, samples: int = 4) -> Rendered:
     stages = [_staged(scene, meshes, moment) for moment in _moments(scene)]
     pixels = PixelRays(scene.camera)
     rays = pixels.at((0.0, 0.0))
-    closed = sum(len(actor.figure.faces) for actor in scene.actors)
-    light = lighting(scene.light, stages[0].points_world, meshes.cut, meshes.faces, closed)
+    light = lighting(scene.light, stages[0].points_world, meshes.cut, meshes.faces)
     around = shaded_surroundings(scene, rays, table, ground, walls, light)
     shot = _Shot(scene, meshes, tuple(stages), table, light, around, pixels)
     sight, depth, centres = _sight(shot, rays)
@@ -93,6 +93,8 @@ class _Meshes:
     canonical: Float32[np.ndarray, "vertex 3"]
     mark: Float32[np.ndarray, " vertex"]
     material: Int[np.ndarray, " face"]
+    key: Int[np.ndarray, " face"]
+    """The same for all faces of one material on one part of one body: between keys there are edges."""
     first_rows: tuple[int, ...]
     single: tuple[tuple[Float[np.ndarray, "_"], Int[np.ndarray, "_ 3"], Int[np.ndarray, "_"]], ...]
     """Of each actor and prop: cut, the faces that it leaves, counted in its own vertices, and their rows."""
@@ -116,6 +118,8 @@ def _meshes(scene: Scene) -> _Meshes:
     counts = np.cumsum([0, *(len(figure.materials) for figure in figures)])
     rows = [figure.material_of_face + count for figure, count in zip(figures, counts, strict=False)]
     rows += [np.full(len(prop.faces), counts[-1] + number) for number, prop in enumerate(scene.props)]
+    counts[-1] += len(scene.props)
+    parts = [*(figure.part_of_face for figure in figures), *(np.zeros(len(prop.faces), int) for prop in scene.props)]
     none = np.zeros((0, 3))
     return _Meshes(
         faces=np.concatenate([none, *(f + s for f, s in zip(faces, starts, strict=False))]).astype(np.int32),
@@ -125,6 +129,9 @@ def _meshes(scene: Scene) -> _Meshes:
         ).astype(np.float32),
         mark=np.concatenate([none[:, 0], *(f.mark for f in figures), *zeros]).astype(np.float32),
         material=np.concatenate([none[:, 0], *rows]).astype(np.int32),
+        key=np.concatenate([none[:, 0], *(r + counts[-1] * p for r, p in zip(rows, parts, strict=True))]).astype(
+            np.int32
+        ),
         first_rows=tuple(int(row) for row in np.cumsum([0, *(len(f) for f in faces)])[:-1]),
         single=(
             *((cut, *_left(figure)) for cut, figure in zip(cuts, figures, strict=False)),
@@ -136,14 +143,14 @@ def _meshes(scene: Scene) -> _Meshes:
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _left(figure: Figure) -> tuple[Int[np.ndarray, "_ 3"], Int[np.ndarray, "_"]]:
     """What its cut leaves of a figure's faces, and their rows."""
     return left_by_cut(figure.cut, figure.faces)
 
 
 def _moments(scene: Scene) -> tuple[int, ...]:
-    """Which moments of a scene to draw: so many that, from each to the next, people move by less than a pixel or so."""
+    """Which moments of a scene to draw: one or two if nearly all of everybody moves less than `_STEPS_PX`, or all."""
     last = max([len(actor.vertices_world) for actor in scene.actors], default=1) - 1
     far = 0.0
     for actor in scene.actors if last else ():
@@ -245,8 +252,8 @@ def _picture(
 ) -> Float32[np.ndarray, "height width 3"]:
     """The mean light of several drawings over the surroundings, the first being that of the pixels' centres.
 
-    Where all neighbours of a pixel show its material, its other rays are taken to show what its centre does; of people
-    who move by less than a pixel, those next to the neighbours as well.
+    Where all neighbours of a pixel show its material on the same part of the body, its other rays are taken to show
+    what its centre does; of people who move by less than a pixel, those next to the neighbours as well.
     """
     stages, meshes, around = shot.stages, shot.meshes, shot.around[0]
     total = around.copy()
@@ -255,7 +262,7 @@ def _picture(
     buffers = np.full(total.shape[:2], -1, dtype=np.int32), np.empty_like(total), total
     normals = normals_of(stages[0].points_world, meshes.faces)
     _add_shaded(shot, normals, centres, rays, 1.0, buffers)
-    count = max(len(places), len(stages))
+    count = -(-len(places) // len(stages)) * len(stages)
     if count == 1:
         return total
     asked: Pixels | None = None
@@ -278,8 +285,8 @@ def _picture(
 
 
 def _edges(rows: Int[np.ndarray, "height width"], reach: int = 1) -> Pixels:
-    """Pixels that have another material at most `reach` pixels away (chessboard distance)."""
-    padded = np.pad(rows, reach, mode="edge")
+    """Pixels that have something else, or the border, at most `reach` pixels away (chessboard distance)."""
+    padded = np.pad(rows, reach, constant_values=_BEYOND)
     least, most = padded, padded
     for _ in range(2 * reach):
         least, most = np.minimum(least[:-1], least[1:]), np.maximum(most[:-1], most[1:])
@@ -302,8 +309,8 @@ def _add_shaded(
     scene, meshes, light = shot.scene, shot.meshes, shot.light
     inputs = [
         rays, world_from_cam(scene), wp.vec3(*scene.camera.position_world.double().tolist()), seen.face, seen.shares,
-        seen.along, *shot.around, meshes.faces, meshes.material, normals, meshes.canonical, meshes.mark, shot.table,
-        light.lamp, light.lamp_map, light.zenith_map, pixel_angle(scene), weight, *buffers[:2], int(columns[0]),
-        int(columns[-1]), int(rows[0]), buffers[2],
+        seen.along, *shot.around, meshes.faces, meshes.material, meshes.key, normals, meshes.canonical, meshes.mark,
+        shot.table, light.lamp, light.lamp_map, light.zenith_map, pixel_angle(scene), weight, *buffers[:2],
+        int(columns[0]), int(columns[-1]), int(rows[0]), buffers[2],
     ]  # fmt: skip
     wp.launch(shade_surfaces, dim=int(rows[-1] - rows[0]) + 1, inputs=inputs, device="cpu")

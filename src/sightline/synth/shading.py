@@ -69,12 +69,8 @@ def lighting(
     points_world: Float[np.ndarray, "vertex 3"],
     cut: Float[np.ndarray, " vertex"],
     faces: Int[np.ndarray, "face 3"],
-    closed: int = 0,
 ) -> Lighting:
-    """Draw the shadow maps of everything that stands in a light; `faces` index both other arrays.
-
-    closed: how many of the first faces belong to surfaces seen from outside only, counter-clockwise (people).
-    """
+    """Draw the shadow maps of everything that stands in a light; `faces` index both other arrays."""
     wp = warp()
     from sightline.synth.shading_kernels import Lamp
 
@@ -89,7 +85,7 @@ def lighting(
         nearest = np.full((1, 1), _NOTHING, dtype=np.float32)
         matrix, texel = np.eye(4), 1.0
         if lamp.shadows:
-            nearest, matrix, texel = _heights(direction, points_world, cut, faces, closed, coarser * _TEXEL_M)
+            nearest, matrix, texel = _heights(direction, points_world, cut, faces, coarser * _TEXEL_M)
         maps.append((nearest, wp.mat44(*matrix.astype(np.float32).ravel()), texel))
     lamp.lamp_from_world, lamp.texel_m = maps[0][1:]
     lamp.zenith_from_world, lamp.zenith_texel_m = maps[1][1:]
@@ -97,7 +93,7 @@ def lighting(
 
 
 def _heights(
-    direction: np.ndarray, points: np.ndarray, cut: np.ndarray, faces: np.ndarray, closed: int, texel_m: float
+    direction: np.ndarray, points: np.ndarray, cut: np.ndarray, faces: np.ndarray, texel_m: float
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """A map of how high things reach towards `direction`, seen from there; map_from_world, and its texel (m)."""
     wp = warp()
@@ -116,5 +112,5 @@ def _heights(
     matrix[:2, 3] = 0.5 * size - (low + high)[:2] / 2 / texel
     placed = np.ascontiguousarray((turned / [[texel], [texel], [1.0]] + matrix[:3, 3:]).T, dtype=np.float32)
     nearest = np.full((size, size), _NOTHING, dtype=np.float32)
-    wp.launch(draw_heights, dim=1, inputs=[placed, cut, faces, closed, nearest], device="cpu")
+    wp.launch(draw_heights, dim=1, inputs=[placed, cut, faces, nearest], device="cpu")
     return nearest, matrix, texel

@@ -87,12 +87,9 @@ def unshaded(
 @wp.kernel(enable_backward=False)
 def draw_heights(
     points: wp.array(dtype=wp.vec3f), cut: wp.array(dtype=wp.float64), faces: wp.array(dtype=wp.vec3i),
-    closed: int, nearest: wp.array2d(dtype=float),
+    nearest: wp.array2d(dtype=float),
 ):  # fmt: skip
-    """Draw triangles, given in texels and metres towards the lamp, into a map of the greatest height. One thread.
-
-    The first `closed` of them are of surfaces whose back never lies above all others; so backs are left out there.
-    """
+    """Draw triangles, given in texels and metres towards the lamp, into a map of the greatest height. One thread."""
     size = nearest.shape[0]
     for f in range(faces.shape[0]):
         t = faces[f]
@@ -104,7 +101,7 @@ def draw_heights(
         y0 = wp.max(int(wp.ceil(wp.min(a[1], wp.min(b[1], c[1])) - 0.5)), 0)
         y1 = wp.min(int(wp.floor(wp.max(a[1], wp.max(b[1], c[1])) - 0.5)), size - 1)
         area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-        if x0 <= x1 and y0 <= y1 and (area > 0.0 or (area < 0.0 and f >= closed)):
+        if x0 <= x1 and y0 <= y1 and area != 0.0:
             if cut[t[0]] >= 0.0 or cut[t[1]] >= 0.0 or cut[t[2]] >= 0.0:
                 scale = 1.0 / area
                 for y in range(y0, y1 + 1):
@@ -330,7 +327,12 @@ def surroundings_along(
     picture: wp.array3d(dtype=wp.uint8), linear: wp.array(dtype=float), pixel_rad: float,
     lamp_map: wp.array2d(dtype=float), zenith_map: wp.array2d(dtype=float),
 ) -> wp.vec4:  # fmt: skip
-    """What a ray shows without people and things, and how far along it that lies (infinite: backdrop)."""
+    """What a ray shows without people and things, and how far along it that lies (infinite: backdrop).
+
+    Where there is no ray, it is black.
+    """
+    if wp.length_sq(ray_cam) == wp.float64(0.0):
+        return wp.vec4(0.0, 0.0, 0.0, float(wp.inf))
     ray = single(world_from_cam * ray_cam)
     colour = wp.vec3(0.0, 0.0, 0.0)
     nearest = float(wp.inf)
@@ -365,7 +367,12 @@ def surroundings_along(
                     lamp_map, lamp.lamp_from_world, lamp.texel_m, point, lamp.softness, 3.0 * lamp.texel_m, LAMP_TAPS
                 )
                 sky = unshaded(
-                    zenith_map, lamp.zenith_from_world, lamp.zenith_texel_m, point, 0.7, 3.0 * lamp.zenith_texel_m,
+                    zenith_map,
+                    lamp.zenith_from_world,
+                    lamp.zenith_texel_m,
+                    point,
+                    0.7,
+                    3.0 * lamp.zenith_texel_m,
                     ZENITH_TAPS,
                 )
             colour = behind(ray, around, picture, linear)
@@ -441,25 +448,26 @@ def shade_surfaces(
     face_seen: wp.array2d(dtype=int),
     shares: wp.array2d(dtype=wp.vec3f), along: wp.array2d(dtype=wp.float64), around: wp.array2d(dtype=wp.vec3f),
     around_along: wp.array2d(dtype=wp.float64), faces: wp.array(dtype=wp.vec3i), face_material: wp.array(dtype=int),
-    normals: wp.array(dtype=wp.vec3f), canonical: wp.array(dtype=wp.vec3f), mark: wp.array(dtype=float),
+    face_key: wp.array(dtype=int), normals: wp.array(dtype=wp.vec3f), canonical: wp.array(dtype=wp.vec3f),
+    mark: wp.array(dtype=float),
     materials: wp.array2d(dtype=float), lamp: Lamp, lamp_map: wp.array2d(dtype=float),
-    zenith_map: wp.array2d(dtype=float), pixel_rad: float, weight: float, shaded_row: wp.array2d(dtype=int),
+    zenith_map: wp.array2d(dtype=float), pixel_rad: float, weight: float, shaded_key: wp.array2d(dtype=int),
     shaded: wp.array2d(dtype=wp.vec3f), first_x: int, last_x: int, first_y: int, total: wp.array2d(dtype=wp.vec3f),
 ):  # fmt: skip
     """Put what every ray meets first into `total`, which is the surroundings at the beginning, by a share of `weight`.
 
-    A pixel shades a material once: `shaded_row` and `shaded` hold the last one and its colour. So what several drawings
-    are for, the edges between surfaces, costs little more than one. One thread for each row of pixels.
+    A pixel shades a material of a part of a body once: `shaded_key` and `shaded` hold the last one and its colour. So
+    what several drawings are for, the edges between surfaces, costs little more than one. One thread for each row.
     """
     y = wp.tid() + first_y
     for x in range(first_x, last_x + 1):
         face = face_seen[y, x]
         if face >= 0 and along[y, x] <= around_along[y, x]:
             row = face_material[face]
-            if shaded_row[y, x] != row:
+            if shaded_key[y, x] != face_key[face]:
                 shaded[y, x] = surface_along(
                     rays_cam[y, x], float(along[y, x]), faces[face], shares[y, x], row, world_from_cam,
                     camera_position, normals, canonical, mark, materials, lamp, lamp_map, zenith_map, pixel_rad,
                 )  # fmt: skip
-                shaded_row[y, x] = row
+                shaded_key[y, x] = face_key[face]
             total[y, x] = total[y, x] + weight * (shaded[y, x] - around[y, x])

@@ -91,8 +91,8 @@ class _Pile:
             raise ValueError(
                 f"picture {index}: {width} × {height} pixels, its camera says {row['image_size'].tolist()}"
             )
-        sizes = {tuple(picture["image_size"].tolist()) for picture in self.pictures}
-        if self.encoding.image == "raw" and sizes - {(width, height)}:
+        first = self.pictures[0]["image_size"].tolist() if self.pictures else [width, height]
+        if self.encoding.image == "raw" and first != [width, height]:
             raise ValueError(
                 f"picture {index}: {width} × {height} pixels, others of the shard are not; store them as png"
             )

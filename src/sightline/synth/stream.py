@@ -38,6 +38,9 @@ class Scenes:
 class OnTheFly(Generic[Item]):
     """A map-style data set for a `torch.utils.data.DataLoader`, each of whose items is rendered when it is asked for.
 
+    Pictures in a row share people (`SceneConfig.figure_reuse`), whom a process dresses once; where a loader shuffles, a
+    picture takes some four times as long. So leave the order as it is, and let batches be multiples of that number.
+
     Item i of epoch e is picture e · length + i, so no picture comes twice, and a run that is taken up at (e, i) sees
     what it would have seen. `at_epoch` returns the data set of another epoch, which wants a new loader: the workers of
     the old one keep theirs.

@@ -121,7 +121,7 @@ def _person(scene: Scene, sight: Sight, row: int, actor: Actor) -> RenderedPerso
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _shown(figure: Figure) -> Int[np.ndarray, " some"]:
     """The vertices that something drawn hangs on."""
     used = np.zeros(len(figure.vertices), dtype=bool)
