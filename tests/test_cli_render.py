@@ -111,12 +111,13 @@ def test_options_become_a_configuration(asked: list[Any], tmp_path: Path) -> Non
     (tmp_path / "photos").mkdir()
     assert main(f"render -o {tmp_path / 'a'} --count 1".split()) == 0
     assert asked[-1] == (recipes.street(), None, "train", 0)
-    options = "--people 2 --shares props=0 truncated_share=0.5 child_share=1 --size 64x48 --recipe studio"
+    options = "--people 2 --shares props=0 truncated_share=0.5 child_share=1 figure_reuse=3 --size 64x48 --recipe studio"
     assert main(f"render -o {tmp_path / 'b'} --count 1 {options} --backgrounds {tmp_path}/photos".split()) == 0
     config = asked[-1][0]
     assert config.crowd.people == (2, 2)
     assert (config.props, config.camera.truncated_share, config.crowd.child_share) == (0.0, 0.5, 1.0)
     assert config.image_sizes == ((64, 48),)
+    assert config.figure_reuse == 3
     assert config.camera.fill == recipes.studio().camera.fill
     assert config.backgrounds == (("folder", 1.0),)
     assert config.picture_folder == str(tmp_path / "photos")
@@ -142,6 +143,7 @@ def test_the_page_lists_every_share() -> None:
         ("-o {out} --people 4-1", "expected 0 <= least <= most"),
         ("-o {out} --shares props", "expected NAME=SHARE with a name among clothes"),
         ("-o {out} --shares props=2", "--props: expected a share of 0 to 1, got 2"),
+        ("-o {out} --shares figure_reuse=0", "expected NAME=SHARE with a name among clothes"),
         ("-o {out} --shares hats=1", "expected NAME=SHARE with a name among clothes"),
         ("-o {out} --recipe opera", "opera"),
         ("-o {out} --split val", "--split: expected --poses, the motion capture to take val from, got none"),
