@@ -204,3 +204,28 @@ def test_a_long_wait_is_explained(monkeypatch: pytest.MonkeyPatch, caplog: pytes
     with anny_body._said_when_it_takes_long():
         pass
     assert not caplog.records
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("anny.Anny", refused)
+    anny_body._package_model.cache_clear()
+    try:
+        with pytest.raises(InputError, match="kept there .Permission denied.; let ANNY_CACHE_DIR name another folder"):
+            anny_body._package_model()
+    finally:
+        anny_body._package_model.cache_clear()
+
+
+def test_kernels_that_cannot_be_kept_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    warp = pytest.importorskip("warp")
+    from sightline.synth import drawing
+
+    def refused() -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(warp, "init", refused)
+    with pytest.raises(InputError, match="kept there .Permission denied.; let WARP_CACHE_PATH name another folder"):
+        drawing.warp.__wrapped__()

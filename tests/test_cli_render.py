@@ -111,7 +111,9 @@ def test_options_become_a_configuration(asked: list[Any], tmp_path: Path) -> Non
     (tmp_path / "photos").mkdir()
     assert main(f"render -o {tmp_path / 'a'} --count 1".split()) == 0
     assert asked[-1] == (recipes.street(), None, "train", 0)
-    options = "--people 2 --shares props=0 truncated_share=0.5 child_share=1 figure_reuse=3 --size 64x48 --recipe studio"
+    options = (
+        "--people 2 --shares props=0 truncated_share=0.5 child_share=1 figure_reuse=3 --size 64x48 --recipe studio"
+    )
     assert main(f"render -o {tmp_path / 'b'} --count 1 {options} --backgrounds {tmp_path}/photos".split()) == 0
     config = asked[-1][0]
     assert config.crowd.people == (2, 2)

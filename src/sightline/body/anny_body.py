@@ -183,8 +183,16 @@ def _package_model() -> Any:
         raise InputError(
             f"the body model Anny needs the package anny ({error}); install it with: pip install anny"
         ) from error
-    with _one_process_at_a_time(), _said_when_it_takes_long():
-        return anny.Anny(skinning_method="lbs")
+    try:
+        with _one_process_at_a_time(), _said_when_it_takes_long():
+            return anny.Anny(skinning_method="lbs")
+    except OSError as error:
+        from anny.paths import get_anny_cache_path
+
+        raise InputError(
+            f"{get_anny_cache_path()}: Anny's body model cannot be kept there ({error.strerror}); "
+            "let ANNY_CACHE_DIR name another folder"
+        ) from error
 
 
 @contextmanager
