@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from dataclasses import replace
@@ -16,8 +17,8 @@ from torch import Tensor
 pytest.importorskip("anny")
 
 import sightline.bench.retarget as bench_file
-from sightline.body._ik_rig import rig_of
 from sightline.body.anny_body import AnnyBody
+from sightline.body.ik import rig_of
 from sightline.body.model import RestBody
 from sightline.body.retarget import LENGTH_LIMITS, Retargeted, fitted_shape, lengthened, retarget, transferred
 from sightline.body.skinning import global_from_local
@@ -238,12 +239,26 @@ def test_another_body_takes_the_motion_over(body: AnnyBody, walked: Retargeted) 
     torch.testing.assert_close(transferred(body, walked, walked.rest)[1], walked.root_world)
 
 
+def test_a_limb_that_is_known_on_one_side_is_measured_there(walk: Tensor) -> None:
+    measured = importlib.import_module("sightline.body.retarget")._measured
+    points = torch.full_like(walk, torch.nan)
+    points[:, H36M] = walk[:, H36M]
+    both = measured(points)
+    points[:, [ROW["RKnee"], ROW["RAnkle"]]] = torch.nan
+    left = measured(points)
+    for name in ("thigh", "shin"):
+        assert left[name] == pytest.approx(both[name], rel=0.03)
+    points[:, ROW["LKnee"]] = torch.nan
+    assert np.isnan(measured(points)["thigh"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"joints_world": np.zeros((2, 16, 3))}, r"joints_world: expected \(frame, 17, 3\), got \(2, 16, 3\)"),
         ({"shape": {"beard": 1.0}}, "shape: expected names from gender"),
         ({"extra": {"Tail": np.zeros((2, 3))}}, "extra: expected names from ALL_LANDMARKS, got Tail"),
+        ({"extra": {"LBigToe": np.zeros((5, 3))}}, r"extra: expected \(2, 3\) for LBigToe, got \(5, 3\)"),
         ({"joints_world": np.full((2, 17, 3), np.nan)}, "at least one finite landmark"),
     ],
 )

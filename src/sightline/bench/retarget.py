@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from sightline.bench.report import Claim, Measured, Row
-from sightline.body._ik_rig import Rig, rig_of
 from sightline.body.articulation import articulation_of
-from sightline.body.ik import rig_rotations, solve
+from sightline.body.ik import Rig, rig_of, rig_rotations, solve
 from sightline.body.model import BodyModel, RestBody
 from sightline.body.retarget import NEUTRAL, Retargeted, retarget
 from sightline.body.skinning import global_from_local, posed_joints

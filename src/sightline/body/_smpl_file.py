@@ -32,7 +32,7 @@ def read_smpl_arrays(path: Path) -> dict[str, np.ndarray]:
         InputError: for a file that cannot be read, that names code, or that lacks an array.
     """
     try:
-        content = _read_npz(path) if path.suffix == ".npz" else _read_pickle(path)
+        content = _read_npz(path) if path.suffix.lower() == ".npz" else _read_pickle(path)
         missing = [name for name in ARRAYS if name not in content]
         if missing:
             raise InputError(f"{path}: expected a file of SMPL, but it has no {', '.join(missing)}")

@@ -227,6 +227,8 @@ def _targets(
     unknown = sorted(set(extra) - set(ALL_LANDMARKS))
     if unknown:
         raise ValueError(f"extra: expected names from ALL_LANDMARKS, got {', '.join(unknown)}")
+    if wrong := [name for name, track in extra.items() if np.shape(track) != (len(points), 3)]:
+        raise ValueError(f"extra: expected ({len(points)}, 3) for {wrong[0]}, got {np.shape(extra[wrong[0]])}")
     rows = list(rows_of(skeleton))
     targets = points.new_full((len(points), len(ALL_LANDMARKS), 3), torch.nan)
     targets[:, rows] = points
@@ -242,7 +244,7 @@ def _measured(targets: Tensor) -> dict[str, float]:
 
 
 def _length(landmarks: Tensor, name: str) -> Tensor:
-    """Length of a segment for each of some bodies or frames (m), the mean of both sides."""
+    """Length of a segment for each of some bodies or frames (m), the mean of the sides that are known, else NaN."""
     start, end = _LENGTHS[name]
     sides = ("L", "R") if "?" in start[0] else ("",)
     return torch.stack(
@@ -250,7 +252,7 @@ def _length(landmarks: Tensor, name: str) -> Tensor:
             torch.linalg.vector_norm(_middle(landmarks, start, side) - _middle(landmarks, end, side), dim=-1)
             for side in sides
         ]
-    ).mean(0)
+    ).nanmean(0)
 
 
 def _middle(landmarks: Tensor, names: Sequence[str], side: str) -> Tensor:
