@@ -39,3 +39,23 @@ def tiny_lifters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lifters")
     write_tiny_lifters(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def fake_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rendered set of fake pictures; nobody writes into it."""
+    from fake_renders import written
+
+    folder = tmp_path_factory.mktemp("sets") / "fake"
+    written(folder)
+    return folder
+
+
+@pytest.fixture
+def copied(fake_set: Path, tmp_path: Path) -> Path:
+    """A copy of `fake_set` to do harm to."""
+    from fake_renders import contents
+
+    for name, content in contents(fake_set).items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from fake_renders import COUNT, LENSES, MAKE, FakeRenders, contents, written
+from fake_renders import COUNT, LENSES, MAKE, FakeRenders, written
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.skeleton import get_skeleton
 from sightline.synth import rendered as rendered_file
@@ -30,20 +30,6 @@ from sightline.synth.reading import RenderedSet, StoredPicture
 from sightline.synth.rendered import Rendered
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def fake_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sets") / "fake"
-    written(folder)
-    return folder
-
-
-@pytest.fixture
-def copied(fake_set: Path, tmp_path: Path) -> Path:
-    for name, content in contents(fake_set).items():
-        (tmp_path / name).write_bytes(content)
-    return tmp_path
 
 
 def assert_same(got: StoredPicture, made: Rendered) -> None:

@@ -20,20 +20,6 @@ from sightline.synth.dataset import Encoding, check_set
 from sightline.synth.reading import RenderedSet
 
 
-@pytest.fixture(scope="module")
-def fake_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sets") / "fake"
-    written(folder)
-    return folder
-
-
-@pytest.fixture
-def copied(fake_set: Path, tmp_path: Path) -> Path:
-    for name, content in contents(fake_set).items():
-        (tmp_path / name).write_bytes(content)
-    return tmp_path
-
-
 def test_a_stranger_among_the_shards_is_not_overwritten(fake_set: Path, tmp_path: Path) -> None:
     (tmp_path / "shard-00001.npz").write_bytes(b"precious")
     with pytest.raises(InputError, match=r"holds shard-00001.npz but no set.json; choose another folder"):

@@ -7,17 +7,10 @@ from typing import Any
 
 import pytest
 
-from fake_renders import COUNT, MAKE, written
+from fake_renders import COUNT, MAKE
 from sightline.synth.reading import RenderedSet
 from sightline.synth.rendered import Rendered
 from sightline.synth.stream import OnTheFly
-
-
-@pytest.fixture(scope="module")
-def fake_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sets") / "fake"
-    written(folder)
-    return folder
 
 
 def index_and_sum(picture: Any) -> tuple[float, float]:

@@ -26,20 +26,6 @@ from sightline.synth.rendered import Rendered
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def fake_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("sets") / "fake"
-    written(folder)
-    return folder
-
-
-@pytest.fixture
-def copied(fake_set: Path, tmp_path: Path) -> Path:
-    for name, content in contents(fake_set).items():
-        (tmp_path / name).write_bytes(content)
-    return tmp_path
-
-
 @pytest.mark.slow
 def test_several_workers_write_the_same_bytes(fake_set: Path, tmp_path: Path) -> None:
     progress: list[tuple[int, int]] = []

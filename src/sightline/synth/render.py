@@ -43,12 +43,14 @@ _PLACES: Final[dict[int, tuple[tuple[float, float], ...]]] = {
 }
 """Where in a pixel its rays go through, off its centre, by how many there are; labels already ask the centre."""
 _STEPS_PX: Final = (0.25, 1.0)
-_FEW: Final = 2
-_BEYOND: Final = -2
 _MOST: Final = 0.95
 _SPARSE: Final = 16
 """Of people in motion: this share of every 16th vertex moves less, while the shutter is open, than what calls for two
 moments, or for all that a scene has."""
+_FEW: Final = 2
+"""Up to so many moments, people keep the light of the first, and only their edges are asked again."""
+_BEYOND: Final = -2
+"""What `_edges` takes the world beyond the border to be: nothing else has this key, and −1 is where nobody is seen."""
 
 
 def render(scene: Scene, samples: int = 4) -> Rendered:
