@@ -96,6 +96,7 @@ def test_the_quick_benchmark(
     ]  # fmt: skip
     speed = rows["256 × 256 px, 1 person"]
     assert speed["pictures_per_second"] == pytest.approx(1000 / speed["ms"], rel=1e-3)
+    assert 5 < speed["yardstick_ms"] < 10_000
     assert report["claims"][0]["value"] == pytest.approx(speed["pictures_per_second"], rel=1e-4)
     assert rows["visibility, ours"]["same"] == 1.0
     assert all(row["same"] > 0.99 for name, row in rows.items() if name.startswith("visibility"))

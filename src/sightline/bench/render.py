@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cProfile
+import math
 import os
 import pstats
 import statistics
@@ -35,6 +36,7 @@ SAMPLES: Final = Scenes.samples
 POOL, WARMING = 4, 40
 """Painted backdrops of each kind instead of many, and scenes drawn before anything is measured, so that what a long
 run pays once at its beginning is paid by then."""
+_ROOTS: Final = 1_000_000
 _FLAT: Final = 0.05
 _MEMORY_SIDE_PX: Final = 64
 _SAME_M: Final = 1e-3
@@ -93,9 +95,10 @@ def bench_render(
     note = (
         f"recipe street with so many people in every picture, {source}; seconds of this process alone (one thread), "
         f"from a picture's number to picture ({SAMPLES} rays a pixel), depth, mask and labels; medians of {blocks} "
-        f"blocks of {street().figure_reuse} pictures, which share their dressed people; parts by cProfile, as shares "
-        "of the whole; twins answer one question of many, which face each pixel's centre sees, and same is the share "
-        "of pixels in which their depth is ours within a millimetre"
+        f"blocks of {street().figure_reuse} pictures, which share their dressed people; yardstick_ms: 10⁶ square roots "
+        "in plain Python, timed between the blocks, since shared machines change their speed; parts by cProfile, as "
+        "shares of the whole; twins answer one question of many, which face each pixel's centre sees, and same is the "
+        "share of pixels in which their depth is ours within a millimetre"
     )
     return Measured(
         rows=[*rows, memory],
@@ -136,11 +139,13 @@ def _speed_rows(
     for side in sides:
         for count in people:
             config = _warmed(crowd(side, count), poses)
-            seconds = [_block(config, poses, block) / config.figure_reuse for block in range(blocks)]
+            timed = [(_block(config, poses, block), _yardstick()) for block in range(blocks)]
+            seconds = [spent / config.figure_reuse for spent, _ in timed]
             rows.append(
                 {"what": f"{side} × {side} px, {count} {'person' if count == 1 else 'people'}", "side_px": side,
                  "people": count, "pictures_per_second": 1 / statistics.median(seconds),
-                 "fastest_block": 1 / min(seconds), "ms": 1000 * statistics.median(seconds)}
+                 "fastest_block": 1 / min(seconds), "ms": 1000 * statistics.median(seconds),
+                 "yardstick_ms": 1000 * statistics.median(yardstick for _, yardstick in timed)}
             )  # fmt: skip
             if progress is not None:
                 progress(len(rows), len(sides) * len(people) + 1)
@@ -152,6 +157,13 @@ def _block(config: SceneConfig, poses: PoseSource, number: int) -> float:
     began = time.process_time()
     for index in range(config.figure_reuse):
         render(draw_scene(config, poses, SEED, config.figure_reuse * number + index), SAMPLES)
+    return time.process_time() - began
+
+
+def _yardstick() -> float:
+    """Seconds of this process for 10⁶ square roots in plain Python: how fast the machine is at this moment."""
+    began = time.process_time()
+    sum(math.sqrt(number) for number in range(_ROOTS))
     return time.process_time() - began
 
 

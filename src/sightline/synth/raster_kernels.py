@@ -10,13 +10,13 @@ import warp as wp
 @wp.func
 def first_index(low: wp.float64, limit: int) -> int:
     """The first pixel whose centre is not left of `low`."""
-    return int(wp.clamp(wp.ceil(low - wp.float64(0.5)), wp.float64(0.0), wp.float64(limit)))
+    return int(wp.clamp(wp.int64(wp.ceil(low - wp.float64(0.5))), wp.int64(0), wp.int64(limit)))
 
 
 @wp.func
 def last_index(high: wp.float64, limit: int) -> int:
     """The last pixel whose centre is not right of `high`."""
-    return int(wp.clamp(wp.floor(high - wp.float64(0.5)), wp.float64(-1.0), wp.float64(limit - 1)))
+    return int(wp.clamp(wp.int64(wp.floor(high - wp.float64(0.5))), wp.int64(-1), wp.int64(limit - 1)))
 
 
 @wp.kernel(enable_backward=False)
@@ -50,13 +50,19 @@ def draw_triangles(
         c_px = points_px[t[2]] - offset_px
         x0 = first_index(wp.min(a_px[0], wp.min(b_px[0], c_px[0])) - pad, width)
         x1 = last_index(wp.max(a_px[0], wp.max(b_px[0], c_px[0])) + pad, width)
+        if x0 > x1:
+            continue
         y0 = first_index(wp.min(a_px[1], wp.min(b_px[1], c_px[1])) - pad, height)
         y1 = last_index(wp.max(a_px[1], wp.max(b_px[1], c_px[1])) + pad, height)
-        wanted = everywhere == 1 and x0 <= x1 and y0 <= y1
+        wanted = everywhere == 1 and y0 <= y1
         if everywhere == 0:
             for y in range(y0, y1 + 1):
                 for x in range(x0, x1 + 1):
-                    wanted = wanted or asked[y, x]
+                    if asked[y, x]:
+                        wanted = True
+                        break
+                if wanted:
+                    break
         if wanted:
             a = points[t[0]]
             b = points[t[1]]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
+from scipy import ndimage
 
 from sightline.synth.drawing import warp
 from sightline.synth.figure import PATTERNS, Material
@@ -18,6 +18,8 @@ _KINDS: Final = ("skin", "eye", "hair", "cloth", "leather", "plain")
 _TEXEL_M: Final = 0.007
 _MAP_SIZES: Final = (128, 512)
 _NOTHING: Final = -1e9
+_SKY_SOFTNESS: Final = 0.7
+"""Half of the angle (rad) of the sky around the zenith that is asked for."""
 _LINEAR: Final = np.arange(256) / 255.0
 LINEAR_OF_SRGB: Final[Float32[np.ndarray, "256"]] = np.where(
     _LINEAR <= 0.04045, _LINEAR / 12.92, ((_LINEAR + 0.055) / 1.055) ** 2.4
@@ -55,41 +57,56 @@ def normals_of(
     return normals
 
 
-@dataclass(frozen=True, eq=False)
-class Lighting:
-    """A light with its shadow maps, as the kernels take it."""
-
-    lamp: Any
-    lamp_map: Float32[np.ndarray, "lamp lamp"]
-    zenith_map: Float32[np.ndarray, "zenith zenith"]
-
-
 def lighting(
     light: Light,
     points_world: Float[np.ndarray, "vertex 3"],
     cut: Float[np.ndarray, " vertex"],
     faces: Int[np.ndarray, "face 3"],
-) -> Lighting:
-    """Draw the shadow maps of everything that stands in a light; `faces` index both other arrays."""
+) -> Any:
+    """Return a light as the kernels take it, with shadow maps of all that stands in it; `faces` index both arrays."""
     wp = warp()
     from sightline.synth.shading_kernels import Lamp
 
     towards = np.asarray(light.towards_world, dtype=np.float64)
     towards = towards / np.linalg.norm(towards)
     lamp = Lamp()
-    lamp.towards, lamp.softness = wp.vec3(*towards), light.softness
+    lamp.towards = wp.vec3(*towards)
     lamp.lamp, lamp.sky, lamp.ground = wp.vec3(*light.lamp), wp.vec3(*light.sky), wp.vec3(*light.ground)
     lamp.shadows = int(light.shadows and len(faces) > 0)
-    maps = []
-    for direction, coarser in ((towards, 1.0), (np.array([0.0, 0.0, 1.0]), 2.0)):
-        nearest = np.full((1, 1), _NOTHING, dtype=np.float32)
-        matrix, texel = np.eye(4), 1.0
-        if lamp.shadows:
-            nearest, matrix, texel = _heights(direction, points_world, cut, faces, coarser * _TEXEL_M)
-        maps.append((nearest, wp.mat44(*matrix.astype(np.float32).ravel()), texel))
-    lamp.lamp_from_world, lamp.texel_m = maps[0][1:]
-    lamp.zenith_from_world, lamp.zenith_texel_m = maps[1][1:]
-    return Lighting(lamp, maps[0][0], maps[1][0])
+    if lamp.shadows:
+        meshes = (points_world, cut, faces)
+        lamp.before = _shadows(towards, light.softness, _TEXEL_M, *meshes)
+        lamp.above = _shadows(np.array([0.0, 0.0, 1.0]), _SKY_SOFTNESS, 2 * _TEXEL_M, *meshes)
+    return lamp
+
+
+def _shadows(
+    direction: np.ndarray, softness: float, texel_m: float, points: np.ndarray, cut: np.ndarray, faces: np.ndarray
+) -> Any:
+    """Who stands before whom in a light of half-angle `softness` (rad) that comes from `direction`."""
+    wp = warp()
+    from sightline.synth.shading_kernels import Shadows
+
+    nearest, map_from_world, texel_m = _heights(direction, points, cut, faces, texel_m)
+    search_px = float(np.clip(0.5 * softness / texel_m, 1.0, 0.12 * len(nearest)))
+    shadows = Shadows()
+    shadows.nearest, shadows.covers = (
+        wp.array(heights, dtype=float, device="cpu", copy=False) for heights in (nearest, _covers(nearest, search_px))
+    )
+    shadows.map_from_world = wp.mat44(*map_from_world.astype(np.float32).ravel())
+    shadows.texel_m, shadows.softness, shadows.search_px = texel_m, softness, search_px
+    return shadows
+
+
+def _covers(nearest: Float32[np.ndarray, "size size"], reach_px: float) -> Float32[np.ndarray, "block block"]:
+    """The greatest height that is found up to `reach_px` texels from anywhere in each block of a shadow map."""
+    from sightline.synth.shading_kernels import BLOCK
+
+    count = -(-len(nearest) // BLOCK)
+    padded = np.full((count * BLOCK, count * BLOCK), _NOTHING, dtype=np.float32)
+    padded[: len(nearest), : len(nearest)] = nearest
+    highest = padded.reshape(count, BLOCK, count, BLOCK).max(axis=(1, 3))
+    return ndimage.maximum_filter(highest, 2 * math.ceil(reach_px / BLOCK) + 1, mode="nearest")
 
 
 def _heights(

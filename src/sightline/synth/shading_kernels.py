@@ -14,52 +14,65 @@ CLOTH = wp.constant(3)
 LEATHER = wp.constant(4)
 FLAT = wp.constant(5)
 
-LAMP_TAPS = wp.constant(10)
-ZENITH_TAPS = wp.constant(6)
+TAPS = wp.constant(8)
+BLOCK = wp.constant(8)
+"""Of a shadow map: how many texels are asked twice for a pixel, and texels along a side of its blocks."""
 GOLDEN_COS = wp.constant(-0.7373688)
 GOLDEN_SIN = wp.constant(0.6754903)
 """Of the golden angle, by which one tap's direction follows the last (Vogel 1979)."""
 
 
 @wp.struct
+class Shadows:
+    """Who shades whom towards a light: the greatest height of what stands in each texel, and in blocks of them.
+
+    A block of `covers` holds the greatest height that any search from within it can meet.
+    """
+
+    nearest: wp.array2d(dtype=float)
+    covers: wp.array2d(dtype=float)
+    map_from_world: wp.mat44
+    texel_m: float
+    softness: float
+    search_px: float
+
+
+@wp.struct
 class Lamp:
-    """The light, and the two maps of who shades whom: towards the lamp, and towards the zenith."""
+    """The light, and who stands in it, towards the lamp and towards the zenith."""
 
     towards: wp.vec3
     lamp: wp.vec3
     sky: wp.vec3
     ground: wp.vec3
-    softness: float
     shadows: int
-    lamp_from_world: wp.mat44
-    zenith_from_world: wp.mat44
-    texel_m: float
-    zenith_texel_m: float
+    before: Shadows
+    above: Shadows
 
 
 @wp.func
-def unshaded(
-    nearest: wp.array2d(dtype=float), map_from_world: wp.mat44, texel_m: float, point: wp.vec3, softness: float,
-    bias_m: float, taps: int,
-) -> float:  # fmt: skip
-    """The share of a lamp of half-angle `softness` that is seen from a point; `nearest` holds heights towards it.
+def unshaded(shadows: Shadows, point: wp.vec3) -> float:
+    """The share of a light of half-angle `softness` that is seen from a point.
 
     First the mean distance of what lies before it is found, then the share of the shadow map that blocks within the
-    radius that the lamp's size has at that distance (percentage-closer soft shadows).
+    radius that the light's size has at that distance (percentage-closer soft shadows).
     """
-    at = wp.transform_point(map_from_world, point)
+    nearest = shadows.nearest
+    bias_m = 3.0 * shadows.texel_m
+    at = wp.transform_point(shadows.map_from_world, point)
     size = nearest.shape[0]
     u = at[0]
     v = at[1]
     if u < 0.0 or v < 0.0 or u >= float(size) or v >= float(size):
         return 1.0
-    search = wp.clamp(softness * 0.5 / texel_m, 1.0, 0.12 * float(size))
+    if shadows.covers[int(v) / BLOCK, int(u) / BLOCK] - at[2] <= bias_m:
+        return 1.0
     blockers = float(0.0)
     gap = float(0.0)
     across = float(1.0)
     along = float(0.0)
-    for tap in range(taps):
-        radius = search * wp.sqrt((float(tap) + 0.5) / float(taps))
+    for tap in range(TAPS):
+        radius = shadows.search_px * wp.sqrt((float(tap) + 0.5) / float(TAPS))
         x = wp.clamp(int(u + radius * across), 0, size - 1)
         y = wp.clamp(int(v + radius * along), 0, size - 1)
         turned = GOLDEN_COS * across - GOLDEN_SIN * along
@@ -71,17 +84,17 @@ def unshaded(
             gap += over
     if blockers == 0.0:
         return 1.0
-    radius_px = wp.clamp(softness * gap / blockers / texel_m, 0.8, 0.12 * float(size))
+    radius_px = wp.clamp(shadows.softness * gap / blockers / shadows.texel_m, 0.8, 0.12 * float(size))
     free = float(0.0)
-    for tap in range(taps):
-        radius = radius_px * wp.sqrt((float(tap) + 0.5) / float(taps))
+    for tap in range(TAPS):
+        radius = radius_px * wp.sqrt((float(tap) + 0.5) / float(TAPS))
         x = wp.clamp(int(u + radius * across), 0, size - 1)
         y = wp.clamp(int(v + radius * along), 0, size - 1)
         turned = GOLDEN_COS * across - GOLDEN_SIN * along
         along = GOLDEN_SIN * across + GOLDEN_COS * along
         across = turned
         free += 1.0 - smooth(0.5 * bias_m, 1.5 * bias_m, nearest[y, x] - at[2])
-    return free / float(taps)
+    return free / float(TAPS)
 
 
 @wp.kernel(enable_backward=False)
@@ -98,10 +111,12 @@ def draw_heights(
         c = points[t[2]]
         x0 = wp.max(int(wp.ceil(wp.min(a[0], wp.min(b[0], c[0])) - 0.5)), 0)
         x1 = wp.min(int(wp.floor(wp.max(a[0], wp.max(b[0], c[0])) - 0.5)), size - 1)
+        if x0 > x1:
+            continue
         y0 = wp.max(int(wp.ceil(wp.min(a[1], wp.min(b[1], c[1])) - 0.5)), 0)
         y1 = wp.min(int(wp.floor(wp.max(a[1], wp.max(b[1], c[1])) - 0.5)), size - 1)
         area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-        if x0 <= x1 and y0 <= y1 and area != 0.0:
+        if y0 <= y1 and area != 0.0:
             if cut[t[0]] >= 0.0 or cut[t[1]] >= 0.0 or cut[t[2]] >= 0.0:
                 scale = 1.0 / area
                 for y in range(y0, y1 + 1):
@@ -202,7 +217,7 @@ def tilted_normal(normal: wp.vec3, point: wp.vec3, bump: float, seed: int, kind:
 @wp.func
 def lit(
     colour: wp.vec3, kind: int, gloss: float, roughness: float, normal: wp.vec3, view: wp.vec3, point: wp.vec3,
-    lamp: Lamp, lamp_map: wp.array2d(dtype=float), zenith_map: wp.array2d(dtype=float),
+    lamp: Lamp,
 ) -> wp.vec3:  # fmt: skip
     """The light that leaves a point towards `view`: lamp with shadow, light from all around, a highlight."""
     facing = wp.dot(normal, lamp.towards)
@@ -214,12 +229,8 @@ def lit(
     if lamp.shadows == 1:
         offset = point + 0.01 * normal
         if wrapped > 0.0:
-            shade = unshaded(
-                lamp_map, lamp.lamp_from_world, lamp.texel_m, offset, lamp.softness, 3.0 * lamp.texel_m, LAMP_TAPS
-            )
-        open_sky = unshaded(
-            zenith_map, lamp.zenith_from_world, lamp.zenith_texel_m, offset, 0.7, 3.0 * lamp.zenith_texel_m, ZENITH_TAPS
-        )
+            shade = unshaded(lamp.before, offset)
+        open_sky = unshaded(lamp.above, offset)
     lit_share = wp.max(facing, 0.0)
     diffuse = wp.vec3(lit_share, lit_share, lit_share)
     if kind == SKIN:
@@ -325,7 +336,6 @@ def surroundings_along(
     ray_cam: wp.vec3d, world_from_cam: wp.mat33d, around: Surroundings, lamp: Lamp, materials: wp.array2d(dtype=float),
     wall_points: wp.array(dtype=wp.vec3f), wall_normals: wp.array(dtype=wp.vec3f), wall_materials: wp.array(dtype=int),
     picture: wp.array3d(dtype=wp.uint8), linear: wp.array(dtype=float), pixel_rad: float,
-    lamp_map: wp.array2d(dtype=float), zenith_map: wp.array2d(dtype=float),
 ) -> wp.vec4:  # fmt: skip
     """What a ray shows without people and things, and how far along it that lies (infinite: backdrop).
 
@@ -355,7 +365,7 @@ def surroundings_along(
         local = wp.vec3(wp.dot(point, wp.vec3(-normal[1], normal[0], 0.0)), point[2], 0.0)
         row = wall_materials[wall]
         base = albedo(row, materials, local, 0.0, nearest * pixel_rad)
-        colour = lit(base, FLAT, materials[row, 4], materials[row, 5], normal, -ray, point, lamp, lamp_map, zenith_map)
+        colour = lit(base, FLAT, materials[row, 4], materials[row, 5], normal, -ray, point, lamp)
     elif floor_far < wp.inf:
         point = around.camera_position + floor_far * ray
         up = wp.vec3(0.0, 0.0, 1.0)
@@ -363,18 +373,8 @@ def surroundings_along(
             shade = float(1.0)
             sky = float(1.0)
             if lamp.shadows == 1:
-                shade = unshaded(
-                    lamp_map, lamp.lamp_from_world, lamp.texel_m, point, lamp.softness, 3.0 * lamp.texel_m, LAMP_TAPS
-                )
-                sky = unshaded(
-                    zenith_map,
-                    lamp.zenith_from_world,
-                    lamp.zenith_texel_m,
-                    point,
-                    0.7,
-                    3.0 * lamp.zenith_texel_m,
-                    ZENITH_TAPS,
-                )
+                shade = unshaded(lamp.before, point)
+                sky = unshaded(lamp.above, point)
             colour = behind(ray, around, picture, linear)
             bright = lamp.lamp[1] * wp.max(lamp.towards[2], 0.0)
             colour = colour * ((bright * shade + lamp.sky[1] * (0.4 + 0.6 * sky)) / (bright + lamp.sky[1] + 1.0e-6))
@@ -383,7 +383,7 @@ def surroundings_along(
             row = around.ground_material
             pixel_m = floor_far * pixel_rad / wp.max(-ray[2], 0.05)
             base = albedo(row, materials, wp.vec3(point[0], point[1], 0.0), 0.0, pixel_m)
-            shown = lit(base, FLAT, materials[row, 4], materials[row, 5], up, -ray, point, lamp, lamp_map, zenith_map)
+            shown = lit(base, FLAT, materials[row, 4], materials[row, 5], up, -ray, point, lamp)
             away = wp.sqrt(point[0] * point[0] + point[1] * point[1])
             faded = smooth(0.4 * around.ground_radius_m, around.ground_radius_m, away)
             colour = shown
@@ -404,7 +404,7 @@ def shade_surroundings(
     materials: wp.array2d(dtype=float),
     wall_points: wp.array(dtype=wp.vec3f), wall_normals: wp.array(dtype=wp.vec3f), wall_materials: wp.array(dtype=int),
     picture: wp.array3d(dtype=wp.uint8), linear: wp.array(dtype=float), pixel_rad: float,
-    lamp_map: wp.array2d(dtype=float), zenith_map: wp.array2d(dtype=float), colours: wp.array2d(dtype=wp.vec3f),
+    colours: wp.array2d(dtype=wp.vec3f),
     along: wp.array2d(dtype=wp.float64),
 ):  # fmt: skip
     """`surroundings_along` of every pixel. One thread for each row: to start one for each pixel takes a fifth of it."""
@@ -412,7 +412,7 @@ def shade_surroundings(
     for x in range(rays_cam.shape[1]):
         seen = surroundings_along(
             rays_cam[y, x], world_from_cam, around, lamp, materials, wall_points, wall_normals, wall_materials, picture,
-            linear, pixel_rad, lamp_map, zenith_map,
+            linear, pixel_rad,
         )  # fmt: skip
         colours[y, x] = wp.vec3(seen[0], seen[1], seen[2])
         along[y, x] = wp.float64(seen[3])
@@ -422,8 +422,8 @@ def shade_surroundings(
 def surface_along(
     ray_cam: wp.vec3d, far: float, t: wp.vec3i, s: wp.vec3, row: int, world_from_cam: wp.mat33d,
     camera_position: wp.vec3, normals: wp.array(dtype=wp.vec3f), canonical: wp.array(dtype=wp.vec3f),
-    mark: wp.array(dtype=float), materials: wp.array2d(dtype=float), lamp: Lamp, lamp_map: wp.array2d(dtype=float),
-    zenith_map: wp.array2d(dtype=float), pixel_rad: float,
+    mark: wp.array(dtype=float), materials: wp.array2d(dtype=float), lamp: Lamp,
+    pixel_rad: float,
 ) -> wp.vec3:  # fmt: skip
     """What a ray shows that meets, `far` along it, the face of vertices `t` where its corners have the shares `s`."""
     ray = single(world_from_cam * ray_cam)
@@ -437,8 +437,7 @@ def surface_along(
     base = albedo(row, materials, point, marked, pixel_m)
     tilted = tilted_normal(normal, point, materials[row, 6], int(materials[row, 7]), kind, pixel_m)
     return lit(
-        base, kind, materials[row, 4], materials[row, 5], tilted, -ray, camera_position + far * ray, lamp, lamp_map,
-        zenith_map,
+        base, kind, materials[row, 4], materials[row, 5], tilted, -ray, camera_position + far * ray, lamp,
     )  # fmt: skip
 
 
@@ -450,8 +449,8 @@ def shade_surfaces(
     around_along: wp.array2d(dtype=wp.float64), faces: wp.array(dtype=wp.vec3i), face_material: wp.array(dtype=int),
     face_key: wp.array(dtype=int), normals: wp.array(dtype=wp.vec3f), canonical: wp.array(dtype=wp.vec3f),
     mark: wp.array(dtype=float),
-    materials: wp.array2d(dtype=float), lamp: Lamp, lamp_map: wp.array2d(dtype=float),
-    zenith_map: wp.array2d(dtype=float), pixel_rad: float, weight: float, shaded_key: wp.array2d(dtype=int),
+    materials: wp.array2d(dtype=float), lamp: Lamp,
+    pixel_rad: float, weight: float, shaded_key: wp.array2d(dtype=int),
     shaded: wp.array2d(dtype=wp.vec3f), first_x: int, last_x: int, first_y: int, total: wp.array2d(dtype=wp.vec3f),
 ):  # fmt: skip
     """Put what every ray meets first into `total`, which is the surroundings at the beginning, by a share of `weight`.
@@ -467,7 +466,7 @@ def shade_surfaces(
             if shaded_key[y, x] != face_key[face]:
                 shaded[y, x] = surface_along(
                     rays_cam[y, x], float(along[y, x]), faces[face], shares[y, x], row, world_from_cam,
-                    camera_position, normals, canonical, mark, materials, lamp, lamp_map, zenith_map, pixel_rad,
+                    camera_position, normals, canonical, mark, materials, lamp, pixel_rad,
                 )  # fmt: skip
                 shaded_key[y, x] = face_key[face]
             total[y, x] = total[y, x] + weight * (shaded[y, x] - around[y, x])
