@@ -408,7 +408,8 @@ def render_speed() -> str:
         for claim in found["claims"]
     )
     return (
-        f"Pictures per second on one core:\n\n{table(titles, speed)}\n\n{claims} Beside those pictures, 10⁶ square roots in plain Python took this core {measure:.0f} ms.\n\n"
+        f"Pictures per second on one core:\n\n{table(titles, speed)}\n\n{claims} Beside those pictures, 10⁶ "
+        f"square roots in plain Python took this core {measure:.0f} ms.\n\n"
         f"Of the time of one person at 256 × 256: {shares}. What each pixel's centre sees: {twins}.\n\n"
         f"{origin(found['meta'])} {'; '.join(found['meta']['notes'])}."
     )
