@@ -15,6 +15,9 @@ from sightline.data.virtual import CameraConfig, PeopleConfig
 from sightline.methods.abspose.model import AbsPoseConfig
 from sightline.methods.abspose.noise import ErrorModel
 from sightline.methods.abspose.partial import PartialConfig
+from sightline.methods.perspose.augment import AugmentConfig
+from sightline.methods.perspose.loss import LossConfig
+from sightline.methods.perspose.model import PersPoseConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,28 @@ class PartialRunConfig(RunConfig):
     people: PeopleConfig = field(default_factory=PeopleConfig)
     cameras: CameraConfig = field(default_factory=CameraConfig)
     detections: DetectionConfig = field(default_factory=DetectionConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersPoseRunConfig(RunConfig):
+    """A run that trains PersPose on people in pictures."""
+
+    model: PersPoseConfig = field(default_factory=PersPoseConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    weight_decay: float = 5e-4
+    """Of AdamW, on weights only: biases and the scales of normalization go without."""
+    decay_every: int = 0
+    """Steps after which the learning rate falls to 0.75 of itself, again and again (paper); 0 takes the cosine."""
+    workers: int = 1
+    """Processes that cut out crops beside each training process; 0: it does so itself."""
+    pretrained: bool = False
+    """Whether the backbone starts from timm's weights, which are downloaded."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.weight_decay, self.decay_every, self.workers) < 0:
+            raise ValueError("weight_decay, decay_every, workers: expected at least 0")
 
 
 def config_to_json(config: Any, *, only_changed: bool = False) -> Any:

@@ -17,7 +17,7 @@ from sightline.methods.abspose.loss import abspose_loss
 from sightline.methods.abspose.model import AbsPoseLifter
 from sightline.methods.abspose.noise import crop_scale, sample
 from sightline.training.config import LifterConfig
-from sightline.training.module import RunModule
+from sightline.training.module import PosesModule
 from sightline.training.scores import lifter_metrics, plain_scores
 
 VALIDATION_SEED = 20_000
@@ -28,7 +28,7 @@ ViewSource = Callable[[torch.Generator], ViewBatch]
 """Where the views of a step come from: a function of the step's own generator."""
 
 
-class LifterModule(RunModule[AbsPoseLifter]):
+class LifterModule(PosesModule[AbsPoseLifter]):
     """The loop around AbsPoseLifter: virtual views, detector errors, loss, scores."""
 
     def __init__(

@@ -38,22 +38,13 @@ class RunModule(L.LightningModule, Generic[Network]):
     Args:
         config: the run.
         build: makes a network with first weights.
-        train_joints: poses to draw people from (m, z up).
-        val_joints: held-out poses for validation, or None.
     """
 
-    def __init__(
-        self,
-        config: RunConfig,
-        build: Callable[[], Network],
-        train_joints: Float[Tensor, "frame 17 3"],
-        val_joints: Float[Tensor, "val_frame 17 3"] | None = None,
-    ) -> None:
+    def __init__(self, config: RunConfig, build: Callable[[], Network]) -> None:
         super().__init__()
         self.run_config, self._build = config, build
         self.lifter: Network = build()
         self.averaged = copy.deepcopy(self.lifter).requires_grad_(False) if config.average_decay else None
-        self._train_joints, self._val_joints = train_joints, val_joints
 
     def start(self, first: nn.Module | None = None) -> None:
         """First weights: those of a trained network, or a function of the seed alone.
@@ -78,17 +69,20 @@ class RunModule(L.LightningModule, Generic[Network]):
     @property
     def has_validation(self) -> bool:
         """Whether there are held-out people to validate on."""
-        return self._val_joints is not None
+        return False
 
     @property
     def trained(self) -> Network:
         """The network to evaluate and to ship: the averaged one where weights are averaged."""
         return self.lifter if self.averaged is None else self.averaged  # pyright: ignore[reportReturnType]
 
+    def learnt_from(self) -> dict[str, str]:
+        """Digests, by name, of what the run learns from."""
+        return {}
+
     def circumstances(self, processes: int) -> dict[str, Any]:
-        """What a run's numbers hang on besides its configuration: the poses it learns from, the number of processes."""
-        digest = hashlib.sha256(self._train_joints.cpu().contiguous().numpy().tobytes()).hexdigest()
-        return {"training poses": digest[:16], "number of processes": processes}
+        """What a run's numbers hang on besides its configuration: what it learns from, the number of processes."""
+        return {**self.learnt_from(), "number of processes": processes}
 
     def step_chance(self) -> torch.Generator:
         """Return the step's own generator, and make dropout's chance a function of it too."""
@@ -132,7 +126,13 @@ class RunModule(L.LightningModule, Generic[Network]):
             )
         else:
             optimizer = torch.optim.RMSprop(parameters, lr=self.run_config.learning_rate, alpha=0.99)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_share(self.run_config, step))
+        return self.scheduled(optimizer)
+
+    def scheduled(self, optimizer: torch.optim.Optimizer, share: Callable[[int], float] | None = None) -> Any:
+        """Give an optimiser its learning rate by the step: the share of the highest, by default the run's own."""
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, share or (lambda step: learning_rate_share(self.run_config, step))
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -147,3 +147,34 @@ class RunModule(L.LightningModule, Generic[Network]):
     def val_dataloader(self) -> DataLoader:
         """One pass a validation."""
         return DataLoader(range(1), batch_size=None)  # type: ignore[arg-type]
+
+
+class PosesModule(RunModule[Network]):
+    """The loop around a network that learns from virtual people in the poses of motion capture.
+
+    Args:
+        config: the run.
+        build: makes a network with first weights.
+        train_joints: poses to draw people from (m, z up).
+        val_joints: held-out poses for validation, or None.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        build: Callable[[], Network],
+        train_joints: Float[Tensor, "frame 17 3"],
+        val_joints: Float[Tensor, "val_frame 17 3"] | None = None,
+    ) -> None:
+        super().__init__(config, build)
+        self._train_joints, self._val_joints = train_joints, val_joints
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there are held-out people to validate on."""
+        return self._val_joints is not None
+
+    def learnt_from(self) -> dict[str, str]:
+        """The digest of the training poses."""
+        digest = hashlib.sha256(self._train_joints.cpu().contiguous().numpy().tobytes()).hexdigest()
+        return {"training poses": digest[:16]}

@@ -17,11 +17,11 @@ from sightline.methods.abspose.partial_decode import Located, fitted_place, loca
 from sightline.methods.abspose.partial_loss import partial_loss
 from sightline.training.config import PartialRunConfig
 from sightline.training.lifter import VALIDATION_SEED, VALIDATION_VIEWS
-from sightline.training.module import RunModule
+from sightline.training.module import PosesModule
 from sightline.training.scores import lifter_metrics, plain_scores
 
 
-class PartialModule(RunModule[PartialLifter]):
+class PartialModule(PosesModule[PartialLifter]):
     """The loop around a partial lifter."""
 
     def __init__(

@@ -23,10 +23,12 @@ from sightline.training.checkpoint import (
     clear_unfinished,
     read_checkpoint,
 )
-from sightline.training.config import LifterConfig, PartialRunConfig, RunConfig, config_to_json
+from sightline.training.config import LifterConfig, PartialRunConfig, PersPoseRunConfig, RunConfig, config_to_json
 from sightline.training.lifter import LifterModule, ViewSource
 from sightline.training.module import RunModule
 from sightline.training.partial import PartialModule
+from sightline.training.perspose import PersPoseModule
+from sightline.training.pictures import People
 
 Progress = Callable[[int, int], None] | None
 
@@ -48,7 +50,7 @@ class Trained:
     """What a run leaves behind."""
 
     lifter: Any
-    """The trained network, in evaluation mode, on the CPU: an `AbsPoseLifter` or a `PartialLifter`."""
+    """The trained network, in evaluation mode, on the CPU: an `AbsPoseLifter`, a `PartialLifter` or a `PersPose`."""
     config: RunConfig
     steps: int
     """Optimiser steps done in all."""
@@ -87,9 +89,7 @@ def train_lifter(
         InputError: if the folder's checkpoint is broken or belongs to another configuration.
         UsageError: if `first` is another kind of network.
     """
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        clear_unfinished(folder)
+    _ready(folder)
     with torch.random.fork_rng(devices=[]):
         if isinstance(config, PartialRunConfig):
             module: RunModule[Any] = PartialModule(config, train_joints, val_joints)
@@ -97,6 +97,34 @@ def train_lifter(
             module = LifterModule(config, train_joints, val_joints, source)
         module.start(first)
         return _fit(module, config, folder, accelerator, devices, progress)
+
+
+def train_perspose(
+    config: PersPoseRunConfig,
+    train: People,
+    val: People | None = None,
+    *,
+    first: nn.Module | None = None,
+    folder: Path | None = None,
+    accelerator: str = "cpu",
+    devices: int = 1,
+    progress: Progress = None,
+) -> Trained:
+    """Train PersPose on people in pictures, resuming the folder's last checkpoint where there is one.
+
+    Args and errors are those of `train_lifter`, with people in the place of poses.
+    """
+    _ready(folder)
+    with torch.random.fork_rng(devices=[]):
+        module = PersPoseModule(config, train, val)
+        module.start(first)
+        return _fit(module, config, folder, accelerator, devices, progress)
+
+
+def _ready(folder: Path | None) -> None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        clear_unfinished(folder)
 
 
 def _fit(

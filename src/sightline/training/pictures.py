@@ -1,0 +1,244 @@
+"""People in pictures to learn from: rendered sets, or pictures rendered now; batches are functions of seed and step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch.utils.data import IterableDataset, get_worker_info
+
+from sightline.data.virtual import step_generator
+from sightline.errors import InputError
+from sightline.methods.perspose.augment import AugmentConfig, drawn_nudge, spoiled
+from sightline.methods.perspose.body import tree_truth
+from sightline.methods.perspose.model import PersPoseConfig
+from sightline.methods.perspose.samples import Person, Samples, collated, sample
+from sightline.synth.reading import RenderedSet, StoredPerson, StoredPicture
+from sightline.synth.rendered import Rendered, RenderedPerson
+from sightline.synth.stream import Scenes
+
+SEEN_SHARE: Final = 0.3
+SEEN_PX: Final = 24.0
+"""Who is hidden or cut off more than this, or smaller, is not learnt from."""
+_AT_ONCE: Final = 256
+
+Picture = UInt8[np.ndarray, "height width 3"]
+
+
+@runtime_checkable
+class People(Protocol):
+    """People in pictures, by number."""
+
+    def __len__(self) -> int: ...  # noqa: D105
+
+    def __getitem__(self, row: int) -> tuple[Picture, Person]:
+        """Return the picture that somebody is in, and what is known of them."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """What tells these people from others, for the run's record."""
+        ...
+
+
+class SetPeople:
+    """Everybody in a rendered set who can be seen well enough.
+
+    Twists and rotations are read from the stored bodies, for which Anny must be installed; a set that was written
+    without bodies gives joints only.
+
+    Args:
+        folder: of the set.
+        body: whether to read what there is of bodies.
+
+    Raises:
+        InputError: for a folder that is no set, or a set in which nobody is seen.
+    """
+
+    def __init__(self, folder: str | Path, *, body: bool = True) -> None:
+        self.pictures = RenderedSet(folder)
+        arrays = self.pictures.arrays("picture", "seen_px", "whole_px", "whole_box_px")
+        first = np.searchsorted(arrays["picture"], np.arange(len(self.pictures)))
+        boxes = arrays["whole_box_px"]
+        tall = (boxes[:, 2:] - boxes[:, :2]).max(1)
+        seen = (arrays["seen_px"] >= SEEN_SHARE * arrays["whole_px"]) & (tall >= SEEN_PX)
+        self.rows: Int[np.ndarray, " person"] = np.flatnonzero(seen & np.isfinite(tall))
+        if len(self.rows) == 0:
+            raise InputError(f"{folder}: nobody in this set can be seen well enough to learn from")
+        self._picture = arrays["picture"][self.rows]
+        self._place = self.rows - first[self._picture]
+        self._turns = self._read_turns() if body else None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> tuple[Picture, Person]:
+        """Return somebody with the picture they are in."""
+        stored = self.pictures[int(self._picture[row])]
+        turned = None if self._turns is None else (self._turns[0][row], self._turns[1][row])
+        return stored.image, person_of(stored, stored.people[int(self._place[row])], turned)
+
+    @property
+    def digest(self) -> str:
+        """The set's mark and size."""
+        return f"{self.pictures.manifest.mark[:16]}, {len(self.pictures)} pictures"
+
+    def _read_turns(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Twists (the camera's frame) and rotations of the last joints of everybody; None without bodies."""
+        try:
+            arrays = self.pictures.arrays("shape", "rotations_cam")
+        except ValueError:
+            return None
+        return turns_of(arrays["shape"][self.rows], arrays["rotations_cam"][self.rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedNow:
+    """The largest person of each of endless pictures, rendered when asked for."""
+
+    scenes: Scenes
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int) -> tuple[Picture, Person]:
+        """Render the picture of a number; where nobody is seen, a later one."""
+        while True:
+            picture = self.scenes(row)
+            if picture.people:
+                one = max(picture.people, key=lambda person: person.seen_px)
+                if one.seen_px > 0:
+                    turned = turns_of(np.asarray(one.shape)[None], np.asarray(one.rotations_cam)[None])
+                    return picture.image, person_of(picture, one, (turned[0][0], turned[1][0]))
+            row += self.count
+
+    @property
+    def digest(self) -> str:
+        """A sum over how the pictures are drawn."""
+        return hashlib.sha256(repr((self.scenes, self.count)).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedPeople:
+    """Several kinds of people, each by its share: real ones with 2D labels beside rendered ones, say."""
+
+    parts: tuple[People, ...]
+    shares: tuple[float, ...]
+    count: int = 1_000_000
+    """Numbers that the whole has; each stands for somebody of a part, by the shares."""
+
+    def __post_init__(self) -> None:
+        if not self.parts or len(self.parts) != len(self.shares) or min(self.shares) <= 0:
+            raise ValueError(f"shares: expected a positive number for each of {len(self.parts)} parts")
+        if any(len(part) == 0 for part in self.parts):
+            raise ValueError("parts: expected people in each of them")
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int) -> tuple[Picture, Person]:
+        """Return somebody of the part whose share the number falls into."""
+        rng = np.random.default_rng((77, row))
+        part = self.parts[int(rng.choice(len(self.parts), p=np.array(self.shares) / sum(self.shares)))]
+        return part[int(rng.integers(len(part)))]
+
+    @property
+    def digest(self) -> str:
+        """Those of the parts, with their shares."""
+        return "; ".join(f"{share:g} × {part.digest}" for part, share in zip(self.parts, self.shares, strict=True))
+
+
+def person_of(
+    picture: Rendered | StoredPicture,
+    one: RenderedPerson | StoredPerson,
+    turned: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Person:
+    """Return what a rendered person's labels say, with twists and rotations where they are known."""
+    return Person(
+        box_px=np.asarray(one.whole_box_px, np.float64),
+        camera=picture.camera,
+        landmarks_cam=np.asarray(one.landmarks_cam, np.float64),
+        stature_m=float(one.stature_m),
+        shape=None if turned is None else np.asarray(one.shape, np.float64),
+        twists_cam=None if turned is None else turned[0],
+        leaf_rotations=None if turned is None else turned[1],
+    )
+
+
+def turns_of(shapes: np.ndarray, rotations_cam: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return twists (the camera's frame) and rotations of the last joints of Anny's bodies (float32)."""
+    from sightline.body.anny_body import AnnyBody
+
+    body = AnnyBody.load()
+    twists, leaves = [], []
+    with torch.no_grad():
+        for start in range(0, len(shapes), _AT_ONCE):
+            rows = slice(start, start + _AT_ONCE)
+            rest = body.rest(torch.from_numpy(np.asarray(shapes[rows], np.float32)))
+            truth = tree_truth(body, rest, torch.from_numpy(np.asarray(rotations_cam[rows], np.float32)))
+            twists.append(truth.twists.numpy())
+            leaves.append(truth.leaf_rotations.numpy())
+    return np.concatenate(twists), np.concatenate(leaves)
+
+
+class PictureBatches(IterableDataset):
+    """Endless batches of augmented crops from a step on; a batch is a function of seed, step and process alone.
+
+    Workers share the steps among each other and are read in turn, so that batches come in order however many there are.
+
+    Args:
+        people: whom to learn from.
+        network: for which crops are cut.
+        augment: how they are changed.
+        batch_size: crops per step.
+        seed: of all chance.
+        rank: number of the process.
+        start: the first step.
+    """
+
+    def __init__(
+        self,
+        people: People,
+        network: PersPoseConfig,
+        augment: AugmentConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        start: int = 0,
+    ) -> None:
+        self.people, self.network, self.augment = people, network, augment
+        self.batch_size, self.seed, self.rank, self.start = batch_size, seed, rank, start
+
+    def __iter__(self) -> Iterator[Samples]:
+        """Go through the steps that fall to this worker."""
+        info = get_worker_info()
+        own, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        step = self.start + own
+        while True:
+            yield self.batch(step)
+            step += workers
+
+    def batch(self, step: int) -> Samples:
+        """Return the batch of a step."""
+        generator = step_generator(self.seed, step, self.rank)
+        rows = torch.randint(len(self.people), (self.batch_size,), generator=generator).tolist()
+        parts: list[Samples] = []
+        for row in rows:
+            nudge, mirrored = drawn_nudge(self.augment, generator)
+            parts.append(sample(*self.people[row], self.network, nudge, mirrored=mirrored))
+        batch = collated(parts)
+        return batch._replace(crops=spoiled(batch.crops, self.augment, generator))
+
+
+def plain_batches(people: People, network: PersPoseConfig, rows: Sequence[int], size: int = 64) -> Iterator[Samples]:
+    """Crops of some people as they are, in batches."""
+    for start in range(0, len(rows), size):
+        yield collated([sample(*people[row], network) for row in rows[start : start + size]])
