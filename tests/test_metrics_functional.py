@@ -306,3 +306,20 @@ def as_in_production() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def test_per_vertex_error_is_that_of_meshes_laid_together_at_their_roots() -> None:
+    rng = np.random.default_rng(6)
+    true, root = rng.normal(size=(3, 50, 3)), rng.normal(size=(3, 3))
+    predicted, other = true + 0.1 * rng.normal(size=true.shape) + 2.0, root + rng.normal(size=(3, 3))
+    twin = [
+        np.mean([np.linalg.norm((p - pr) - (t - tr)) for p, t in zip(one, two, strict=True)])
+        for one, two, pr, tr in zip(predicted, true, other, root, strict=True)
+    ]
+    given = [torch.from_numpy(value) for value in (predicted, true, other, root)]
+    np.testing.assert_allclose(functional.pve(*given, reduction="none"), twin, rtol=1e-12)
+    assert float(functional.pve(*given)) == pytest.approx(np.mean(twin))
+    weighted = functional.pve(*given, sample_weights=torch.tensor([0.0, 2.0, 0.0], dtype=torch.float64))
+    assert float(weighted) == pytest.approx(twin[1])
+    moved = functional.pve(given[0] + 5.0, given[1], given[2] + 5.0, given[3], reduction="none")
+    np.testing.assert_allclose(moved, twin, rtol=1e-9)

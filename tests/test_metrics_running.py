@@ -33,6 +33,7 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "MRPEAxes": (running.MRPEAxes, functional.mrpe_axes, {}),
     "PCK3D": (running.PCK3D, functional.pck3d, {"threshold_m": 0.1}),
     "AUC": (running.AUC, functional.auc, {"alignment": "similarity"}),
+    "PVE": (running.PVE, functional.mpjpe, {}),
     "BoneLengthError": (running.BoneLengthError, functional.bone_length_error, {"bones": H36M.bones}),
 }
 EVERY = pytest.mark.parametrize("name", CASES)

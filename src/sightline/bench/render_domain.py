@@ -22,7 +22,7 @@ from sightline.synth.rendered import Rendered
 from sightline.synth.scene import Scene
 
 DETECTOR: Final = "mediapipe"
-FIRST_PICTURES, PICTURES, QUICK_PICTURES = 300, 120, 2
+FIRST_PICTURES, PICTURES, QUICK_PICTURES = 1000, 120, 2
 """Of everything on, which the claims are about; of every other kind; of every kind in a quick run."""
 REUSE: Final = 2
 """Pictures that share a dressed person: few, so that many people are seen."""

@@ -21,7 +21,9 @@ from sightline.cli.options import (
 from sightline.errors import UsageError
 
 if TYPE_CHECKING:
-    from sightline.training.config import LifterConfig, PartialRunConfig
+    from sightline.formats.weights import Passport
+    from sightline.training.config import LifterConfig, PartialRunConfig, PersPoseRunConfig
+    from sightline.training.run import Trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,10 @@ class Train:
     """Name of the recipe, such as abspose-mocap."""
     library: MaybePath = None
     """Motion capture as `sightline prepare mocap` writes it; procedural poses for smoke runs when left out."""
+    pictures: MaybePath = None
+    """For recipes that learn from pictures: a set as `sightline render` writes it."""
+    held_out: MaybePath = None
+    """For these: a set of other people, on which the network is validated and scored."""
     out: MaybeOut = None
     """Folder of the run: checkpoints, TensorBoard logs, weights with their passport; runs/RECIPE by default."""
     error_model: MaybePath = None
@@ -53,31 +59,15 @@ class Train:
 
     def run(self) -> int:
         """Train, score on held-out people, write weights and passport."""
-        from sightline.training.data import read_splits
-        from sightline.training.run import train_lifter
-        from sightline.training.ship import ship_lifter
-
         config, first = self._config()
         folder = checked_folder(self.out or Path("runs") / self.recipe)
         self._check_devices()
-        splits = read_splits(self.library)
         try:
-            with progress_bar("training") as progress:
-                trained = train_lifter(
-                    config,
-                    splits.train,
-                    splits.val,
-                    first=first,
-                    folder=folder,
-                    accelerator=self.accelerator,
-                    devices=self.devices,
-                    progress=progress,
-                )
+            trained, passport = self._trained(config, first, folder)
         except SystemExit as stop:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt("interrupted; the same call goes on from the last checkpoint") from stop
-        if trained.rank != 0:
+        if passport is None:
             return 0
-        passport = ship_lifter(trained, splits, folder, command=recorded_command())
         if self.json:
             print_json({"weights": str(folder / passport.file), "expected": passport.expected})
             return 0
@@ -89,19 +79,52 @@ class Train:
             )
         return 0
 
-    def _config(self) -> tuple[LifterConfig | PartialRunConfig, Any]:
+    def _trained(
+        self, config: LifterConfig | PartialRunConfig | PersPoseRunConfig, first: Any, folder: Path
+    ) -> tuple[Trained, Passport | None]:
+        """Train and ship; no passport from processes but the first."""
+        from sightline.training.config import PersPoseRunConfig
+
+        if isinstance(config, PersPoseRunConfig):
+            from sightline.cli.train_pictures import train_on_pictures
+
+            return train_on_pictures(
+                config, first, folder, pictures=self.pictures, held_out=self.held_out,
+                accelerator=self.accelerator, devices=self.devices, command=recorded_command(),
+            )  # fmt: skip
+        from sightline.training.data import read_splits
+        from sightline.training.run import train_lifter
+        from sightline.training.ship import ship_lifter
+
+        splits = read_splits(self.library)
+        with progress_bar("training") as progress:
+            trained = train_lifter(
+                config, splits.train, splits.val, first=first, folder=folder,
+                accelerator=self.accelerator, devices=self.devices, progress=progress,
+            )  # fmt: skip
+        if trained.rank != 0:
+            return trained, None
+        return trained, ship_lifter(trained, splits, folder, command=recorded_command())
+
+    def _config(self) -> tuple[LifterConfig | PartialRunConfig | PersPoseRunConfig, Any]:
         """The recipe with what the options change, and the network that the run starts from."""
         from sightline.methods.abspose.noise import read_error_model
         from sightline.methods.abspose.weights import load_lifter
+        from sightline.methods.perspose.weights import load_perspose
         from sightline.recipes.catalogue import RECIPES
-        from sightline.training.config import LifterConfig
+        from sightline.training.config import LifterConfig, PersPoseRunConfig
 
         if self.recipe not in RECIPES:
             raise UsageError(f"recipe: expected one of {', '.join(RECIPES)}, got '{self.recipe}'")
-        if self.library is None and not self.recipe.endswith("-smoke"):
+        sees = isinstance(RECIPES[self.recipe](), PersPoseRunConfig)
+        if self.library is None and not sees and not self.recipe.endswith("-smoke"):
             raise UsageError(
                 "--library: this recipe needs motion capture; make a library with `sightline prepare mocap`"
             )
+        if sees and self.library is not None:
+            raise UsageError("--library: this recipe learns from pictures; give --pictures and --held-out")
+        if not sees and (self.pictures or self.held_out):
+            raise UsageError("--pictures, --held-out: this recipe learns from motion capture; give --library")
         changes = {"steps": self.steps, "seed": self.seed, "threads": self.threads}
         try:
             config = replace(
@@ -120,7 +143,7 @@ class Train:
                     f"train that first and name its passport here"
                 )
             return config, None
-        network, passport = load_lifter(self.start_from)
+        network, passport = (load_perspose if sees else load_lifter)(self.start_from)
         return replace(config, start_from=f"{passport.name} (sha256 {passport.sha256[:16]})"), network
 
     def _check_devices(self) -> None:

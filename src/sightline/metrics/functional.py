@@ -183,6 +183,27 @@ def mrpe_axes(
     return _reduced(found.metres.abs(), found.weights, sample_weights, reduction)
 
 
+def pve(
+    predicted_cam: Float[Tensor, "*batch vertex 3"],
+    true_cam: Float[Tensor, "*batch vertex 3"],
+    predicted_root_cam: Float[Tensor, "*batch 3"],
+    true_root_cam: Float[Tensor, "*batch 3"],
+    *,
+    sample_weights: Float[Tensor, "*#batch"] | None = None,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*result"]:
+    """Mean per vertex error (m) of meshes whose roots, which are no vertices, are laid on each other."""
+    predicted, true = with_root(predicted_cam, predicted_root_cam), with_root(true_cam, true_root_cam)
+    return mpjpe(predicted, true, sample_weights=sample_weights, reduction=reduction)
+
+
+def with_root(
+    vertices: Float[Tensor, "*batch vertex 3"], root: Float[Tensor, "*batch 3"]
+) -> Float[Tensor, "*batch point 3"]:
+    """Return the root with a mesh's vertices behind it: what errors that are aligned at joint 0 take."""
+    return torch.cat((root[..., None, :], vertices), dim=-2)
+
+
 def pck3d(
     predicted_cam: Float[Tensor, "*batch joint 3"],
     true_cam: Float[Tensor, "*batch joint 3"],

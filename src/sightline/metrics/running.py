@@ -172,6 +172,18 @@ class MRPEAxes(RunningMean):
         super().__init__({"root_joint": root_joint}, axes=3, **kwargs)
 
 
+class PVE(RunningMean):
+    """Running `functional.pve` (m): mean per vertex error of meshes laid on each other at their roots.
+
+    `update` takes (*batch, 1 + vertex, 3), the root first, as `functional.with_root` makes it.
+    """
+
+    _function = staticmethod(functional.mpjpe)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__({"root": "excluded", "root_joint": 0}, **kwargs)
+
+
 class PCK3D(RunningMean):
     """Running `functional.pck3d`: a fraction of 1."""
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sightline.recipes import abspose, partial
-from sightline.training.config import LifterConfig, PartialRunConfig
+from sightline.recipes import abspose, partial, perspose
+from sightline.training.config import LifterConfig, PartialRunConfig, PersPoseRunConfig
 
-RECIPES: dict[str, Callable[[], LifterConfig | PartialRunConfig]] = {**abspose.RECIPES, **partial.RECIPES}
+RECIPES: dict[str, Callable[[], LifterConfig | PartialRunConfig | PersPoseRunConfig]] = {
+    **abspose.RECIPES,
+    **partial.RECIPES,
+    **perspose.RECIPES,
+}

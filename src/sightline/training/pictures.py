@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch.utils.data import IterableDataset, get_worker_info
 
+from sightline.body.model import PosedBody
 from sightline.data.virtual import step_generator
 from sightline.errors import InputError
 from sightline.methods.perspose.augment import AugmentConfig, drawn_nudge, spoiled
@@ -44,6 +45,15 @@ class People(Protocol):
     @property
     def digest(self) -> str:
         """What tells these people from others, for the run's record."""
+        ...
+
+
+@runtime_checkable
+class WithBodies(Protocol):
+    """People of whom the whole body is known."""
+
+    def bodies(self, rows: Sequence[int]) -> PosedBody | None:
+        """Return Anny's bodies (the camera's frame, m) of people by number; None where they are not known."""
         ...
 
 
@@ -80,14 +90,32 @@ class SetPeople:
 
     def __getitem__(self, row: int) -> tuple[Picture, Person]:
         """Return somebody with the picture they are in."""
-        stored = self.pictures[int(self._picture[row])]
+        picture, one = self._stored(row)
         turned = None if self._turns is None else (self._turns[0][row], self._turns[1][row])
-        return stored.image, person_of(stored, stored.people[int(self._place[row])], turned)
+        return picture.image, person_of(picture, one, turned)
 
     @property
     def digest(self) -> str:
         """The set's mark and size."""
         return f"{self.pictures.manifest.mark[:16]}, {len(self.pictures)} pictures"
+
+    def bodies(self, rows: Sequence[int]) -> PosedBody | None:
+        """Return the bodies of people as they were rendered, without clothes (m, the camera's frame)."""
+        if self._turns is None:
+            return None
+        from sightline.body.anny_body import AnnyBody
+
+        body, people = AnnyBody.load(), [self._stored(row)[1] for row in rows]
+        shape, turns, root = (
+            torch.from_numpy(np.stack([np.asarray(getattr(one, name), np.float32) for one in people]))
+            for name in ("shape", "rotations_cam", "root_cam")
+        )
+        with torch.no_grad():
+            return body.posed(body.rest(shape), turns, root)
+
+    def _stored(self, row: int) -> tuple[StoredPicture, StoredPerson]:
+        picture = self.pictures[int(self._picture[row])]
+        return picture, picture.people[int(self._place[row])]
 
     def _read_turns(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Twists (the camera's frame) and rotations of the last joints of everybody; None without bodies."""

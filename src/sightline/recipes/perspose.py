@@ -1,0 +1,72 @@
+"""Runs that train PersPose on people in pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sightline.methods.perspose.model import SIGHTLINE_LANDMARKS, PersPoseConfig
+from sightline.training.config import PersPoseRunConfig
+
+_EPOCH: int = 300_000 // 96
+"""Steps of the paper's epoch."""
+
+
+def perspose_paper() -> PersPoseRunConfig:
+    """The paper's network and schedule: HRNet-W48, 70 epochs of 300,000 crops in batches of 96. Wants a large GPU."""
+    return PersPoseRunConfig(
+        name="perspose-paper",
+        model=PersPoseConfig(shape_numbers=6),
+        steps=70 * _EPOCH,
+        batch_size=96,
+        learning_rate=3e-4,
+        warmup_steps=_EPOCH,
+        decay_every=6 * _EPOCH,
+        clip_norm=100.0,
+        workers=8,
+        pretrained=True,
+        checkpoint_every=_EPOCH,
+        validate_every=_EPOCH,
+    )
+
+
+def perspose_synth() -> PersPoseRunConfig:
+    """A small network on rendered people, every landmark at once, that two processor cores can train in an hour."""
+    return PersPoseRunConfig(
+        name="perspose-synth",
+        model=PersPoseConfig(
+            backbone="mobilenetv4_conv_small", size_px=128, landmarks=SIGHTLINE_LANDMARKS, shape_numbers=6
+        ),
+        steps=8_000,
+        batch_size=32,
+        learning_rate=1.5e-3,
+        warmup_steps=300,
+        average_decay=0.999,
+        clip_norm=10.0,
+        precision="32-true",
+        checkpoint_every=500,
+        validate_every=1_000,
+    )
+
+
+def perspose_smoke() -> PersPoseRunConfig:
+    """A minute, on pictures that are rendered meanwhile: shows that everything runs."""
+    whole = perspose_synth()
+    return replace(
+        whole,
+        name="perspose-smoke",
+        model=replace(whole.model, backbone="mobilenetv4_conv_small_050", size_px=64, channels=16, vector_size=64),
+        steps=20,
+        batch_size=8,
+        warmup_steps=2,
+        workers=0,
+        checkpoint_every=10,
+        validate_every=10,
+    )
+
+
+RECIPES: dict[str, Callable[[], PersPoseRunConfig]] = {
+    "perspose-paper": perspose_paper,
+    "perspose-synth": perspose_synth,
+    "perspose-smoke": perspose_smoke,
+}
