@@ -33,7 +33,6 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "MRPEAxes": (running.MRPEAxes, functional.mrpe_axes, {}),
     "PCK3D": (running.PCK3D, functional.pck3d, {"threshold_m": 0.1}),
     "AUC": (running.AUC, functional.auc, {"alignment": "similarity"}),
-    "PVE": (running.PVE, functional.mpjpe, {}),
     "BoneLengthError": (running.BoneLengthError, functional.bone_length_error, {"bones": H36M.bones}),
 }
 EVERY = pytest.mark.parametrize("name", CASES)
@@ -199,3 +198,16 @@ def test_two_processes_agree_with_one(tmp_path: Path) -> None:
         got = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for name in CASES:
             torch.testing.assert_close(got[name], expected(name, data()), rtol=1e-12, atol=1e-14)
+
+
+def test_meshes_in_batches_have_the_mean_over_all() -> None:
+    generator = torch.Generator().manual_seed(2)
+    meshes = [torch.randn(N, 30, 3, generator=generator, dtype=torch.float64) for _ in range(2)]
+    roots = [torch.randn(N, 3, generator=generator, dtype=torch.float64) for _ in range(2)]
+    weights = torch.rand(N, generator=generator, dtype=torch.float64)
+    plain, weighted = running.PVE(), running.PVE()
+    for part in zip(*(value.split(SIZES) for value in (*meshes, *roots, weights)), strict=True):
+        plain.update(*part[:4])
+        weighted.update(*part)
+    torch.testing.assert_close(plain.compute(), functional.pve(*meshes, *roots))
+    torch.testing.assert_close(weighted.compute(), functional.pve(*meshes, *roots, sample_weights=weights))

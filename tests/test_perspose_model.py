@@ -15,6 +15,7 @@ from torch.testing import assert_close
 from sightline.body.anny_body import AnnyBody
 from sightline.body.ik import leaves
 from sightline.body.regressors import landmarks_of
+from sightline.errors import InputError
 from sightline.landmarks import ALL_LANDMARKS
 from sightline.methods.perspose.body import posed_body, tree_bones, tree_truth
 from sightline.methods.perspose.flip import (
@@ -23,7 +24,6 @@ from sightline.methods.perspose.flip import (
     flipped_answers,
     flipped_intrinsics,
     flipped_truth,
-    swapped,
 )
 from sightline.methods.perspose.loss import Loss, LossConfig, Truth, loss_of
 from sightline.methods.perspose.model import (
@@ -38,7 +38,9 @@ from sightline.methods.perspose.model import (
     rotation_from_6d,
     soft_argmax,
 )
+from sightline.methods.perspose.sides import swapped
 from sightline.methods.perspose.trunk import HRNetTrunk, PyramidTrunk, trunk_of
+from sightline.perspective import PerspectiveEncoding
 
 SMALL = PersPoseConfig(backbone="mobilenetv4_conv_small_050", size_px=64, shape_numbers=6)
 
@@ -117,8 +119,24 @@ def test_backbones_by_name(name: str) -> None:
 def test_what_is_no_backbone_is_refused() -> None:
     with pytest.raises(ValueError, match="timm has no network 'nothing_of_this_name'"):
         trunk_of("nothing_of_this_name", encoding=True)
+    with pytest.raises(ValueError, match="timm has no network 'hrnet_w99'"):
+        trunk_of("hrnet_w99", encoding=True)
     with pytest.raises(ValueError, match="whose stages can be had"):
         PyramidTrunk("vit_tiny_patch16_224")
+    with pytest.raises(ValueError, match="not maps of any size"):
+        PyramidTrunk("swin_tiny_patch4_window7_224")
+
+
+@pytest.mark.parametrize("name", ["hrnet_w18_small", "resnet10t"])
+def test_weights_that_cannot_be_fetched_are_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    def nowhere(*_: object, **__: object) -> None:
+        raise OSError("no route\nto host")
+
+    monkeypatch.setattr(timm, "create_model", nowhere)
+    with pytest.raises(InputError, match=f"weights of {name} could not be fetched .no route.; train without"):
+        trunk_of(name, encoding=True, pretrained=True)
 
 
 # ------------------------------------------------------------------------------------------------------------ network
@@ -140,6 +158,24 @@ def test_answers_are_within_their_ranges() -> None:
     turns = answers.leaf_rotations
     assert_close(turns @ turns.mT, torch.eye(3).expand_as(turns), atol=1e-5, rtol=0)
     assert answers.joints_in_crop(intrinsics).shape == (2, len(ALL_LANDMARKS), 3)
+
+
+def test_half_precision_leaves_pixels_alone() -> None:
+    """Under autocast places are those of the heat-maps in single precision, and the encoding keeps its steps."""
+    heat = 5 * torch.rand(2, 3, 64, 64)
+    net, (image, intrinsics) = network(), crops()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        answers = net(image, intrinsics)
+    assert {value.dtype for value in answers} == {torch.float32}
+    assert len(answers.uv_px.unique()) > 90
+    layer = PerspectiveEncoding(2, 4.0)
+    with torch.no_grad():
+        layer.mix.weight.copy_(torch.eye(2)[..., None, None])  # pyright: ignore[reportOptionalMemberAccess]
+        narrow = torch.tensor([[[2000.0, 0, -1300], [0, 2000.0, 0], [0, 0, 1]]])
+        with torch.autocast("cpu", torch.bfloat16):
+            added = layer(torch.zeros(1, 2, 64, 64), narrow)
+    assert len(added[0, 0, 0].unique()) == 64
+    assert_close(soft_argmax(heat, 4.0), soft_argmax(heat.double(), 4.0).float())
 
 
 def test_a_network_without_a_body() -> None:
@@ -171,6 +207,8 @@ def test_rotations_of_six_numbers() -> None:
     [
         ({"landmarks": ("Hip", "Tail")}, "unknown: \\['Tail'\\]"),
         ({"landmarks": ("Hip", "Hip")}, "each once"),
+        ({"landmarks": ("LKnee", "RKnee")}, "expected Hip first"),
+        ({"landmarks": ("Hip", "LKnee")}, "without RKnee"),
         ({"size_px": 100}, "multiple of 32"),
         ({"shape_numbers": -1}, "shape_numbers"),
         ({"scale_mm_px": 0.0}, "positive"),
@@ -365,6 +403,8 @@ def test_annys_mesh_comes_back_from_its_landmarks() -> None:
     found = posed_body(body, rest, ALL_LANDMARKS, landmarks_of(body, posed))
     apart = torch.linalg.vector_norm(found.vertices - posed.vertices, dim=-1)
     assert apart.mean() < 0.02
+    with pytest.raises(ValueError, match="expected none for anny"):
+        posed_body(body, rest, ALL_LANDMARKS, landmarks_of(body, posed), torch.zeros(6, 24, 3).double())
 
 
 @pytest.mark.slow

@@ -15,9 +15,9 @@ from sightline.geometry.distortion import Distortion
 from sightline.landmarks import ALL_LANDMARKS
 from sightline.methods.perspose.augment import NO_AUGMENTATION, AugmentConfig, drawn_nudge, spoiled
 from sightline.methods.perspose.crops import Nudge
-from sightline.methods.perspose.flip import swapped
 from sightline.methods.perspose.model import Answers, PersPoseConfig
 from sightline.methods.perspose.samples import Person, Samples, collated, sample
+from sightline.methods.perspose.sides import swapped
 
 SIZE = (320, 240)
 CAMERA = Camera.create(SIZE, 260.0, (150.0, 130.0))
@@ -154,6 +154,11 @@ def test_people_are_checked() -> None:
         Person(box_px=np.zeros(4), landmarks_px=np.zeros((3, 2)))
     with pytest.raises(ValueError, match="expected the camera"):
         Person(box_px=np.zeros(4), landmarks_cam=np.zeros((len(ALL_LANDMARKS), 3)))
+    with pytest.raises(ValueError, match="twists_cam: expected the camera"):
+        Person(box_px=np.zeros(4), twists_cam=np.zeros((24, 3)))
+    image, person = somebody()
+    with pytest.raises(ValueError, match="shape: expected 11 numbers, got 6"):
+        sample(image, person, replace(NETWORK, shape_numbers=11))
     with pytest.raises(ValueError, match="at least one"):
         collated([])
 

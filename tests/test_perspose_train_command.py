@@ -46,13 +46,13 @@ def test_training_on_sets_ends_in_weights(sets: tuple[Path, Path], capsys: pytes
     call = "train perspose-synth --pictures train --held-out test -o run"
     assert sightline(f"{call} --json") == 0
     printed = json.loads(capsys.readouterr().out)
-    expected = printed["expected"]["held-out people in pictures"]
+    expected = printed["expected"]["held-out people in pictures, 17 joints"]
     assert set(expected) == {"mpjpe_mm", "pa_mpjpe_mm", "depth_error_mm"}
     assert all(value > 0 for value in expected.values())
     network, passport = load_perspose(Path("run") / "perspose-synth.json")
     assert passport.method == "perspose"
     assert passport.trained_on.startswith("rendered people")
-    assert passport.command.startswith("sightline ")
+    assert passport.command
     assert not network.training
     assert network.config == catalogue.RECIPES["perspose-synth"]().model  # pyright: ignore[reportAttributeAccessIssue]
     assert sightline(call) == 0
@@ -71,6 +71,8 @@ def test_training_on_sets_ends_in_weights(sets: tuple[Path, Path], capsys: pytes
         ("train perspose-synth --pictures train --held-out train", "holds the same pictures as"),
         ("train perspose-synth --library x.npz", "learns from pictures; give --pictures"),
         ("train abspose-smoke --pictures train", "learns from motion capture"),
+        ("train abspose-smoke --workers 2", "cuts out no crops"),
+        ("train perspose-smoke --pictures train", "--held-out: this recipe needs two rendered sets"),
         ("train perspose-synth --pictures nowhere --held-out test", "nowhere"),
         ("train perspose-synth --pictures train --held-out test --start-from abspose-street", "method 'perspose'"),
     ],
@@ -93,9 +95,15 @@ def test_weights_of_another_network_are_refused(sets: tuple[Path, Path]) -> None
         load_perspose(passport)
 
 
-def test_the_mesh_counts_where_bodies_are_known(sets: tuple[Path, Path]) -> None:
+def test_sets_that_are_read_without_bodies_have_none(sets: tuple[Path, Path]) -> None:
     people = SetPeople(sets[0], body=False)
     assert people.bodies([0, 1]) is None
+
+
+def test_sets_of_other_landmarks_are_refused(sets: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightline.training.pictures.ALL_LANDMARKS", ("Hip",))
+    with pytest.raises(InputError, match="render the set anew"):
+        SetPeople(sets[0], body=False)
 
 
 @pytest.mark.slow
@@ -114,7 +122,7 @@ def test_right_answers_have_the_true_mesh(tmp_path: Path, monkeypatch: pytest.Mo
     from sightline.methods.perspose.model import Answers, PersPose
     from sightline.metrics.running import PVE
     from sightline.training.pictures import plain_batches
-    from sightline.training.ship_perspose import update_mesh
+    from sightline.training.ship_perspose import millimetres, update_mesh
 
     monkeypatch.chdir(tmp_path)
     assert sightline("render -o set --recipe studio --size 96x96 --count 6 --without-depth --without-mask") == 0
@@ -129,3 +137,6 @@ def test_right_answers_have_the_true_mesh(tmp_path: Path, monkeypatch: pytest.Mo
     taller = right._replace(scale_m_px=1.3 * right.scale_m_px)
     update_mesh(farther, network, taller, samples, people.bodies(range(len(people))))
     assert float(farther.compute()) > 2 * float(mesh.compute())
+    scores = millimetres(network, people)
+    assert scores["pve_mm"] > 30
+    assert scores["mpjpe_mm"] > 30

@@ -102,6 +102,7 @@ def test_mixed_people_come_by_their_shares(people: SetPeople) -> None:
     assert len(mixed) == 400
     assert "3 ×" in mixed.digest
     assert mixed.digest.endswith("1 × flat")
+    assert mixed.digest != replace(mixed, count=401).digest
     batch = PictureBatches(mixed, NETWORK, AugmentConfig(), batch_size=24, seed=1).batch(0)
     assert 0 < (~batch.known).sum() < 24
     assert batch.truth.depth_m[~batch.known].isnan().all()
@@ -173,6 +174,38 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(people: SetPeople, tmp_
         train_perspose(RUN, other, folder=tmp_path / "parts")
 
 
+def test_workers_change_nothing_of_a_run(people: SetPeople, tmp_path: Path) -> None:
+    """With a process that cuts out crops, stopped, and gone on with without one."""
+
+    def stop(step: int, steps: int) -> None:
+        if step == 4:
+            raise RuntimeError("stopped")
+
+    whole = train_perspose(RUN, people)
+    with pytest.raises(RuntimeError, match="stopped"):
+        train_perspose(replace(RUN, workers=1), people, folder=tmp_path, progress=stop)
+    rest = train_perspose(RUN, people, folder=tmp_path)
+    assert rest.resumed_from == 3
+    for one, two in zip(whole.lifter.parameters(), rest.lifter.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_complaints_of_workers_are_one_sentence(people: SetPeople) -> None:
+    class Broken:
+        digest = "broken"
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, row: int) -> tuple[np.ndarray, Person]:
+            raise InputError("shard-00: is cut off")
+
+    for workers in (0, 1):
+        with pytest.raises(InputError) as caught:
+            train_perspose(replace(RUN, workers=workers), Broken())
+        assert str(caught.value) == "shard-00: is cut off"
+
+
 def test_it_learns(people: SetPeople, monkeypatch: pytest.MonkeyPatch) -> None:
     losses: list[float] = []
 
@@ -198,6 +231,8 @@ def test_the_papers_schedule_and_decay(people: SetPeople) -> None:
     assert [share(step) for step in (0, 3, 9, 10, 25)] == [0.25, 1.0, 1.0, 0.75, 0.75**2]
     with pytest.raises(ValueError, match="at least 0"):
         replace(RUN, workers=-1)
+    with pytest.raises(ValueError, match="expected adam"):
+        replace(RUN, optimizer="rmsprop")
 
 
 # ------------------------------------------------------------------------------------------------------------- scores

@@ -125,6 +125,19 @@ def _perspective_lifting(settings: Settings, progress: Progress) -> Measured:
     )
 
 
+def _perspective_image(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.perspective_image import bench_perspective_image
+
+    return bench_perspective_image(
+        _motion_if_there(settings),
+        quick=settings.quick,
+        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        jobs=settings.jobs,
+        cache=settings.cache,
+        progress=progress,
+    )
+
+
 def _perspective_speed(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.perspective_speed import bench_perspective_speed
 
@@ -196,6 +209,10 @@ BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "perspective-lifting": (
         _perspective_lifting,
         "perspective crops of keypoints before equal lifting networks: by field of view, angle and wrong calibration",
+    ),
+    "perspective-image": (
+        _perspective_image,
+        "perspective crops in spatial transformers on whole frames: rendered people and a rigid object, by angle",
     ),
     "perspective-speed": (_perspective_speed, "speed and memory of perspective crops, beside affine ones"),
     "deeplift": (_deeplift, "the pose prior of Lifting from the Deep and its lifter, on held-out people"),

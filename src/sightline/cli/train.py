@@ -50,6 +50,8 @@ class Train:
     """Seed, instead of the recipe's."""
     threads: MaybeInteger = None
     """CPU threads of each process, instead of the recipe's."""
+    workers: MaybeInteger = None
+    """For those: processes that cut out crops beside each process, instead of the recipe's."""
     accelerator: Literal["cpu", "gpu", "mps", "tpu", "auto"] = "cpu"
     """Lightning's name of the device kind: cpu, gpu, auto."""
     devices: int = 1
@@ -125,7 +127,9 @@ class Train:
             raise UsageError("--library: this recipe learns from pictures; give --pictures and --held-out")
         if not sees and (self.pictures or self.held_out):
             raise UsageError("--pictures, --held-out: this recipe learns from motion capture; give --library")
-        changes = {"steps": self.steps, "seed": self.seed, "threads": self.threads}
+        if not sees and self.workers is not None:
+            raise UsageError("--workers: this recipe cuts out no crops")
+        changes = {"steps": self.steps, "seed": self.seed, "threads": self.threads, "workers": self.workers}
         try:
             config = replace(
                 RECIPES[self.recipe](), **{key: value for key, value in changes.items() if value is not None}

@@ -65,8 +65,11 @@ def _people(config: PersPoseRunConfig, pictures: Path | None, held_out: Path | N
         if train.digest.split(",")[0] == test.digest.split(",")[0]:
             raise UsageError(f"--held-out: {held_out} holds the same pictures as {pictures}; render with another seed")
         owed = sorted({f"{credit.what} ({credit.licence})" for credit in train.pictures.manifest.credits})
-        return train, test, f"rendered people: {'; '.join(owed)}; acknowledgements and licence texts in NOTICE"
-    if not config.name.endswith("-smoke"):
+        credit = f"rendered people ({train.digest}): {'; '.join(owed)}; acknowledgements and licence texts in NOTICE"
+        if config.pretrained:
+            credit += f"; the backbone began with timm's weights of {config.model.backbone}, whose own licence holds"
+        return train, test, credit
+    if not config.name.endswith("-smoke") or pictures is not None or held_out is not None:
         missing = "--pictures" if pictures is None else "--held-out"
         raise UsageError(
             f"{missing}: this recipe needs two rendered sets, one to learn from and one of other people; "

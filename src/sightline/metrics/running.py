@@ -21,7 +21,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from sightline.metrics import functional
-from sightline.metrics.functional import Alignment, Root
+from sightline.metrics.functional import Alignment, Root, with_root
 from sightline.metrics.protocols import Protocol
 
 
@@ -173,15 +173,24 @@ class MRPEAxes(RunningMean):
 
 
 class PVE(RunningMean):
-    """Running `functional.pve` (m): mean per vertex error of meshes laid on each other at their roots.
-
-    `update` takes (*batch, 1 + vertex, 3), the root first, as `functional.with_root` makes it.
-    """
+    """Running `functional.pve` (m)."""
 
     _function = staticmethod(functional.mpjpe)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__({"root": "excluded", "root_joint": 0}, **kwargs)
+
+    def update(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        predicted_cam: Float[Tensor, "*batch vertex 3"],
+        true_cam: Float[Tensor, "*batch vertex 3"],
+        predicted_root_cam: Float[Tensor, "*batch 3"],
+        true_root_cam: Float[Tensor, "*batch 3"],
+        sample_weights: Float[Tensor, "*samples"] | None = None,
+    ) -> None:
+        """Add a batch of meshes and their roots (m)."""
+        predicted, true = with_root(predicted_cam, predicted_root_cam), with_root(true_cam, true_root_cam)
+        super().update(predicted, true, sample_weights=sample_weights)
 
 
 class PCK3D(RunningMean):

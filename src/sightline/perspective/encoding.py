@@ -66,11 +66,14 @@ class PerspectiveEncoding(nn.Module):
         if intrinsics.shape[-2:] != (3, 3) or intrinsics.dim() > 3:
             raise ValueError(f"intrinsics: expected (batch, 3, 3), got {tuple(intrinsics.shape)}")
         size_wh = (features.shape[-1], features.shape[-2])
-        tangents = encoding_map(intrinsics, size_wh, self.stride).to(features.dtype)
-        tangents = tangents.expand(len(features), -1, -1, -1)
+        tangents = encoding_map(intrinsics, size_wh, self.stride).expand(len(features), -1, -1, -1)
         if known is not None:
             tangents = torch.where(known[:, None, None, None], tangents, 0.0)
-        return tangents if self.mix is None else features + self.mix(tangents)
+        if self.mix is None:
+            return tangents.to(features.dtype)
+        with torch.autocast(features.device.type, enabled=False):  # neighbours off the axis differ by little
+            mixed = self.mix(tangents.to(self.mix.weight.dtype))
+        return features + mixed.to(features.dtype)
 
     def extra_repr(self) -> str:
         """Describe the layer in one line."""

@@ -35,7 +35,11 @@ def perspose_synth() -> PersPoseRunConfig:
     return PersPoseRunConfig(
         name="perspose-synth",
         model=PersPoseConfig(
-            backbone="mobilenetv4_conv_small", size_px=128, landmarks=SIGHTLINE_LANDMARKS, shape_numbers=6
+            backbone="mobilenetv4_conv_small",
+            size_px=128,
+            landmarks=SIGHTLINE_LANDMARKS,
+            shape_numbers=6,
+            depth_range_m=1.4,
         ),
         steps=8_000,
         batch_size=32,

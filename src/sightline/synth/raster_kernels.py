@@ -9,13 +9,13 @@ import warp as wp
 
 @wp.func
 def first_index(low: wp.float64, limit: int) -> int:
-    """The first pixel whose centre is not left of `low`."""
+    """The first pixel whose centre is not left of `low`, which is finite."""
     return int(wp.clamp(wp.int64(wp.ceil(low - wp.float64(0.5))), wp.int64(0), wp.int64(limit)))
 
 
 @wp.func
 def last_index(high: wp.float64, limit: int) -> int:
-    """The last pixel whose centre is not right of `high`."""
+    """The last pixel whose centre is not right of `high`, which is finite."""
     return int(wp.clamp(wp.int64(wp.floor(high - wp.float64(0.5))), wp.int64(-1), wp.int64(limit - 1)))
 
 

@@ -133,6 +133,10 @@ class RenderedSet:
 
     def __getitem__(self, index: int) -> StoredPicture:
         """Return the picture of a number (negative counts from the end); IndexError outside."""
+        return self.read(index)
+
+    def read(self, index: int, *, depth: bool = True, mask: bool = True) -> StoredPicture:
+        """Do the same, without what is not wanted: whatever is decoded takes its time."""
         if not -len(self) <= index < len(self):
             raise IndexError(f"picture {index}: there are {len(self)}")
         number, row = divmod(int(index) % len(self), self.manifest.shard_size)
@@ -143,8 +147,8 @@ class RenderedSet:
         return StoredPicture(
             index=int(labels["index"][row]),
             image=shard.pixels("image", row),
-            depth_m=shard.pixels("depth", row) if "depth" in shard else None,
-            mask=shard.pixels("mask", row) if "mask" in shard else None,
+            depth_m=shard.pixels("depth", row) if depth and "depth" in shard else None,
+            mask=shard.pixels("mask", row) if mask and "mask" in shard else None,
             people=tuple(
                 StoredPerson(**{name: _value(labels[name][person]) for name in names})
                 for person in range(people.start, people.stop)

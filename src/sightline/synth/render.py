@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -32,7 +32,7 @@ from sightline.synth.figure import Actor, Figure, Material
 from sightline.synth.rendered import PROP_MASK, Rendered
 from sightline.synth.scene import Scene
 from sightline.synth.sensor import developed
-from sightline.synth.shading import lighting, material_table, normals_of
+from sightline.synth.shading import Lighting, lighting, material_table, normals_of
 from sightline.synth.surroundings import pixel_angle, shaded_surroundings, world_from_cam
 from sightline.synth.truth import Sight, truth_of
 
@@ -72,9 +72,9 @@ def render(scene: Scene, samples: int = 4) -> Rendered:
     stages = [_staged(scene, meshes, moment) for moment in _moments(scene)]
     pixels = PixelRays(scene.camera)
     rays = pixels.at((0.0, 0.0))
-    lamp = lighting(scene.light, stages[0].points_world, meshes.cut, meshes.faces)
-    around = shaded_surroundings(scene, rays, table, ground, walls, lamp)
-    shot = _Shot(scene, meshes, tuple(stages), table, lamp, around, pixels)
+    light = lighting(scene.light, stages[0].points_world, meshes.cut, meshes.faces)
+    around = shaded_surroundings(scene, rays, table, ground, walls, light)
+    shot = _Shot(scene, meshes, tuple(stages), table, light, around, pixels)
     sight, depth, centres = _sight(shot, rays)
     picture = _picture(shot, rays, centres, _PLACES[samples])
     return Rendered(
@@ -211,8 +211,7 @@ class _Shot:
     meshes: _Meshes
     stages: tuple[_Stage, ...]
     table: Float32[np.ndarray, "material 18"]
-    lamp: Any
-    """As `shading.lighting` returns it."""
+    light: Lighting
     around: tuple[Float32[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]
     """Light of the surroundings, and how far along each ray they lie (m)."""
     pixels: PixelRays
@@ -313,7 +312,7 @@ def _add_shaded(
     inputs = [
         rays, world_from_cam(scene), wp.vec3(*scene.camera.position_world.double().tolist()), seen.face, seen.shares,
         seen.along, *shot.around, meshes.faces, meshes.material, meshes.key, normals, meshes.canonical, meshes.mark,
-        shot.table, shot.lamp, pixel_angle(scene), weight, *buffers[:2],
+        shot.table, shot.light.lamp, pixel_angle(scene), weight, *buffers[:2],
         int(columns[0]), int(columns[-1]), int(rows[0]), buffers[2],
     ]  # fmt: skip
     wp.launch(shade_surfaces, dim=int(rows[-1] - rows[0]) + 1, inputs=inputs, device="cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -57,13 +58,21 @@ def normals_of(
     return normals
 
 
+@dataclass(frozen=True, eq=False)
+class Lighting:
+    """A light with its shadow maps, as the kernels take it."""
+
+    lamp: Any
+    """A `shading_kernels.Lamp`."""
+
+
 def lighting(
     light: Light,
     points_world: Float[np.ndarray, "vertex 3"],
     cut: Float[np.ndarray, " vertex"],
     faces: Int[np.ndarray, "face 3"],
-) -> Any:
-    """Return a light as the kernels take it, with shadow maps of all that stands in it; `faces` index both arrays."""
+) -> Lighting:
+    """Return a light with shadow maps of all that stands in it; `faces` index both arrays."""
     wp = warp()
     from sightline.synth.shading_kernels import Lamp
 
@@ -77,7 +86,7 @@ def lighting(
         meshes = (points_world, cut, faces)
         lamp.before = _shadows(towards, light.softness, _TEXEL_M, *meshes)
         lamp.above = _shadows(np.array([0.0, 0.0, 1.0]), _SKY_SOFTNESS, 2 * _TEXEL_M, *meshes)
-    return lamp
+    return Lighting(lamp)
 
 
 def _shadows(

@@ -15,8 +15,9 @@ LEATHER = wp.constant(4)
 FLAT = wp.constant(5)
 
 TAPS = wp.constant(8)
+"""Texels of a shadow map that are asked for a pixel, once for what stands there and once for how much it hides."""
 BLOCK = wp.constant(8)
-"""Of a shadow map: how many texels are asked twice for a pixel, and texels along a side of its blocks."""
+"""Texels along a side of the blocks of `Shadows.covers`."""
 GOLDEN_COS = wp.constant(-0.7373688)
 GOLDEN_SIN = wp.constant(0.6754903)
 """Of the golden angle, by which one tap's direction follows the last (Vogel 1979)."""
@@ -65,7 +66,7 @@ def unshaded(shadows: Shadows, point: wp.vec3) -> float:
     v = at[1]
     if u < 0.0 or v < 0.0 or u >= float(size) or v >= float(size):
         return 1.0
-    if shadows.covers[int(v) / BLOCK, int(u) / BLOCK] - at[2] <= bias_m:
+    if shadows.covers[int(v) // BLOCK, int(u) // BLOCK] - at[2] <= bias_m:
         return 1.0
     blockers = float(0.0)
     gap = float(0.0)

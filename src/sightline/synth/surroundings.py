@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32
 
 from sightline.synth.drawing import cam_from_world, warp
 from sightline.synth.scene import Scene
-from sightline.synth.shading import LINEAR_OF_SRGB
+from sightline.synth.shading import LINEAR_OF_SRGB, Lighting
 
 _GROUND = ("none", "shadow", "textured")
 
@@ -20,12 +20,11 @@ def shaded_surroundings(
     materials: Float32[np.ndarray, "material 18"],
     ground_row: int,
     wall_rows: tuple[int, ...],
-    lamp: Any,
+    light: Lighting,
 ) -> tuple[Float32[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
     """Return linear colour, and how far along its unit ray each pixel's surroundings lie (m; inf for the backdrop).
 
     materials: `shading.material_table`; `ground_row` and `wall_rows` say which rows are the floor's and the walls'.
-    lamp: see `shading.lighting`.
 
     Raises:
         ValueError: for a textured floor without a material, or a backdrop whose camera has a lens with distortion.
@@ -52,7 +51,7 @@ def shaded_surroundings(
     size = rays_cam.shape[:2]
     colours, along = np.empty((*size, 3), dtype=np.float32), np.empty(size)
     inputs = [
-        rays_cam, world_from_cam(scene), around, lamp, materials, points, normals, rows,
+        rays_cam, world_from_cam(scene), around, light.lamp, materials, points, normals, rows,
         scene.backdrop.picture, LINEAR_OF_SRGB, pixel_angle(scene), colours, along,
     ]  # fmt: skip
     wp.launch(shade_surroundings, dim=size[0], inputs=inputs, device="cpu")

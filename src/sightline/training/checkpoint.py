@@ -39,6 +39,10 @@ class LastCheckpoint(L.Callback):
             trainer.save_checkpoint(self.path)
 
 
+_FREE = ("workers",)
+"""Settings that no number of a run hangs on."""
+
+
 def clear_unfinished(folder: Path) -> None:
     """Remove the temporary files of checkpoints whose writing was killed; no other run may be writing there."""
     for left in folder.glob(".sightline-*.ckpt"):
@@ -59,7 +63,10 @@ def read_checkpoint(path: Path, expected_config: Mapping[str, Any]) -> dict[str,
         raise InputError(f"{path}: {what}, but it cannot be read ({reason}); delete it to start anew") from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("sightline_config"), dict):
         raise InputError(f"{path}: {what}, but it was not written by `sightline train`; choose another output folder")
-    differing = _differing(checkpoint["sightline_config"], expected_config)
+    found, expected = (
+        {k: v for k, v in each.items() if k not in _FREE} for each in (checkpoint["sightline_config"], expected_config)
+    )
+    differing = _differing(found, expected)
     if differing:
         raise InputError(
             f"{path}: was written by a run whose {', '.join(differing)} differ from this recipe; "

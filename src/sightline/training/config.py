@@ -110,6 +110,8 @@ class PersPoseRunConfig(RunConfig):
         super().__post_init__()
         if min(self.weight_decay, self.decay_every, self.workers) < 0:
             raise ValueError("weight_decay, decay_every, workers: expected at least 0")
+        if self.optimizer != "adam" or (self.decay_every and self.finish_steps):
+            raise ValueError("optimizer, finish_steps: expected adam, and no finish beside decay_every")
 
 
 def config_to_json(config: Any, *, only_changed: bool = False) -> Any:

@@ -37,7 +37,7 @@ class PersPoseModule(RunModule[PersPose]):
     """
 
     def __init__(self, config: PersPoseRunConfig, train: People, val: People | None = None) -> None:
-        super().__init__(config, lambda: PersPose(config.model, pretrained=config.pretrained))
+        super().__init__(config, lambda: PersPose(config.model))
         self.config = config
         self._train, self._val = train, val
         self.scores = crop_metrics()
@@ -69,7 +69,7 @@ class PersPoseModule(RunModule[PersPose]):
         network, count = self.trained, min(len(self._val), VALIDATION_PEOPLE)
         rows = range(0, count * (len(self._val) // count), len(self._val) // count)
         for answers, samples in answered(network, plain_batches(self._val, self.config.model, rows), flip=False):
-            update_metrics(self.scores, network, answers, samples)
+            update_metrics(self.scores.to(self.device), network, answers, samples)
         self.log_dict({f"val/{name}": float(value) for name, value in self.scores.compute().items()}, batch_size=count)
         self.scores.reset()
 
@@ -138,4 +138,5 @@ def update_metrics(metrics: MetricCollection, network: PersPose, answers: Answer
     found = answers.joints_in_camera(samples.views)[:, rows].double()
     known = samples.known & true.flatten(1).isfinite().all(1)
     if known.any():
-        metrics.update(found[known], true[known])
+        device = next(iter(metrics.values())).device
+        metrics.update(found[known].to(device), true[known].to(device))

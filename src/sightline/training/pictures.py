@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from torch.utils.data import IterableDataset, get_worker_info
 from sightline.body.model import PosedBody
 from sightline.data.virtual import step_generator
 from sightline.errors import InputError
+from sightline.landmarks import ALL_LANDMARKS
 from sightline.methods.perspose.augment import AugmentConfig, drawn_nudge, spoiled
 from sightline.methods.perspose.body import tree_truth
 from sightline.methods.perspose.model import PersPoseConfig
 from sightline.methods.perspose.samples import Person, Samples, collated, sample
+from sightline.synth.poses import LibraryPoses
 from sightline.synth.reading import RenderedSet, StoredPerson, StoredPicture
 from sightline.synth.rendered import Rendered, RenderedPerson
 from sightline.synth.stream import Scenes
@@ -73,6 +76,8 @@ class SetPeople:
 
     def __init__(self, folder: str | Path, *, body: bool = True) -> None:
         self.pictures = RenderedSet(folder)
+        if self.pictures.landmarks != ALL_LANDMARKS:
+            raise InputError(f"{folder}: its landmarks are not those of this version; render the set anew")
         arrays = self.pictures.arrays("picture", "seen_px", "whole_px", "whole_box_px")
         first = np.searchsorted(arrays["picture"], np.arange(len(self.pictures)))
         boxes = arrays["whole_box_px"]
@@ -114,7 +119,7 @@ class SetPeople:
             return body.posed(body.rest(shape), turns, root)
 
     def _stored(self, row: int) -> tuple[StoredPicture, StoredPerson]:
-        picture = self.pictures[int(self._picture[row])]
+        picture = self.pictures.read(int(self._picture[row]), depth=False, mask=False)
         return picture, picture.people[int(self._place[row])]
 
     def _read_turns(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -150,7 +155,10 @@ class RenderedNow:
     @property
     def digest(self) -> str:
         """A sum over how the pictures are drawn."""
-        return hashlib.sha256(repr((self.scenes, self.count)).encode()).hexdigest()[:16]
+        found = hashlib.sha256(pickle.dumps((self.scenes, self.count)))
+        if isinstance(self.scenes.poses, LibraryPoses):
+            found.update(Path(self.scenes.poses.path).read_bytes())
+        return found.hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +188,8 @@ class MixedPeople:
     @property
     def digest(self) -> str:
         """Those of the parts, with their shares."""
-        return "; ".join(f"{share:g} × {part.digest}" for part, share in zip(self.parts, self.shares, strict=True))
+        parts = zip(self.parts, self.shares, strict=True)
+        return "; ".join((f"{self.count} of", *(f"{share:g} × {part.digest}" for part, share in parts)))
 
 
 def person_of(

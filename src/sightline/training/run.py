@@ -16,6 +16,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
+from sightline.errors import InputError
+from sightline.methods.perspose.model import PersPose
 from sightline.training.checkpoint import (
     AtomicCheckpointIO,
     LastCheckpoint,
@@ -31,6 +33,7 @@ from sightline.training.perspose import PersPoseModule
 from sightline.training.pictures import People
 
 Progress = Callable[[int, int], None] | None
+_IN_WORKER = f"{InputError.__module__}.{InputError.__qualname__}: "
 
 
 class StepProgress(L.Callback):
@@ -116,9 +119,16 @@ def train_perspose(
     """
     _ready(folder)
     with torch.random.fork_rng(devices=[]):
+        fresh = folder is None or not (folder / "last.ckpt").exists()
+        if first is None and config.pretrained and fresh:
+            torch.manual_seed(config.seed)
+            first = PersPose(config.model, pretrained=True)
         module = PersPoseModule(config, train, val)
         module.start(first)
-        return _fit(module, config, folder, accelerator, devices, progress)
+        try:
+            return _fit(module, config, folder, accelerator, devices, progress)
+        except InputError as error:  # from a loader's process it comes with that process's traceback
+            raise InputError(str(error).strip().splitlines()[-1].removeprefix(_IN_WORKER)) from error
 
 
 def _ready(folder: Path | None) -> None:

@@ -17,15 +17,14 @@ from sightline.methods.perspose.body import posed_body
 from sightline.methods.perspose.model import Answers, PersPose
 from sightline.methods.perspose.samples import Samples
 from sightline.methods.perspose.weights import METHOD
-from sightline.metrics.functional import with_root
 from sightline.metrics.running import PVE
 from sightline.training.config import PersPoseRunConfig, config_to_json
-from sightline.training.perspose import answered, crop_metrics, update_metrics
+from sightline.training.perspose import answered, crop_metrics, scored_rows, update_metrics
 from sightline.training.pictures import People, WithBodies, plain_batches
 from sightline.training.run import Trained
 
 MESHES: Final = 500
-"""Held-out people over whom the error of the mesh is taken, which costs more than all the rest."""
+"""About so many held-out people are those over whom the error of the mesh is taken, which costs more than the rest."""
 
 
 def ship_perspose(trained: Trained, test: People, folder: Path, *, credit: str, command: str) -> Passport:
@@ -47,11 +46,15 @@ def ship_perspose(trained: Trained, test: People, folder: Path, *, credit: str, 
         folder,
         name=config.name,
         method=METHOD,
-        licence="Apache-2.0",
+        licence="Apache-2.0" if not config.pretrained else "Apache-2.0, beside that of the backbone's first weights",
         trained_on=credit,
         recipe=config_to_json(config),
         model=config_to_json(config.model),
-        expected={"held-out people in pictures": millimetres(network.eval(), test)},
+        expected={
+            f"held-out people in pictures, {len(scored_rows(config.model.landmarks))} joints": millimetres(
+                network.eval(), test
+            )
+        },
         command=command,
         date=date.today().isoformat(),
         version=__version__,
@@ -101,4 +104,4 @@ def update_mesh(mesh: PVE, network: PersPose, answers: Answers, samples: Samples
     rest = body.rest(answers.shape[there].clamp(0, 1))
     found = posed_body(body, rest, network.config.landmarks, joints[there])
     root = landmarks_of(body, true)[there, ALL_LANDMARKS.index(network.config.landmarks[0])]
-    mesh.update(with_root(found.vertices, joints[there, 0]), with_root(true.vertices[there], root))
+    mesh.update(found.vertices, true.vertices[there], joints[there, 0], root)

@@ -81,15 +81,17 @@ def posed_body(
         rest: one body for all, or as many as there are poses.
         landmarks: names of the joints given.
         joints: where they are.
-        twists: of the tree's joints; None: the least.
-        leaf_rotations: of its last joints; None: they follow their parents.
+        twists: of the tree's joints, for SMPL; None: the least.
+        leaf_rotations: of its last joints, for SMPL; None: they follow their parents.
 
     Raises:
-        ValueError: for SMPL, where a joint of the tree is not among the landmarks.
+        ValueError: for SMPL, where a joint of the tree is not among the landmarks; for others, with twists.
     """
     targets = joints.new_full((len(joints), len(ALL_LANDMARKS), 3), torch.nan)
     targets[:, [ALL_LANDMARKS.index(name) for name in landmarks]] = joints
     if model.name != "smpl":
+        if twists is not None or leaf_rotations is not None:
+            raise ValueError(f"twists, leaf_rotations: expected none for {model.name}, which is read from landmarks")
         rotations, root = rotations_from_landmarks(model, rest, targets)
         return model.posed(rest, rotations, root)
     missing = [joint for joint, row in zip(TREE.joints, _ROWS, strict=True) if ALL_LANDMARKS[row] not in landmarks]

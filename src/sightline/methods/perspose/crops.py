@@ -6,7 +6,7 @@ once it is rotated back (eq. 6). Augmentation turns and zooms the camera, never 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from jaxtyping import Float, Shaped
@@ -17,6 +17,10 @@ from sightline.geometry.rotation import axis_rotation
 from sightline.perspective import PerspectiveRotation, VirtualCamera
 from sightline.perspective.eye import common_dtype, exactly, eye_of
 
+_OUTLINE: Final = tuple((x, y) for x in (-0.5, 0.0, 0.5) for y in (-0.5, 0.0, 0.5) if (x, y) != (0.0, 0.0))
+"""Corners of a box and middles of its edges, off its middle, in its sizes."""
+_FURTHEST_TARGET: Final = 0.25
+
 
 class Nudge(NamedTuple):
     """What augmentation does to the camera of each crop."""
@@ -26,9 +30,11 @@ class Nudge(NamedTuple):
     zoom: Float[Tensor, " batch"]
     """By what its focal length grows."""
     target: Float[Tensor, "batch 2"]
-    """Of turned crops: where the box's middle is to lie, off the principal point, in pictures' longer sides."""
+    """Of turned crops: where the box's middle is to lie, off the principal point, in pictures' longer sides. No further
+    than a quarter of the box's longer side, since the crop grows until it holds all of the box."""
 
 
+@exactly
 def person_views(
     camera: Camera | Float[Tensor, "... 3 3"],
     center_px: Shaped[Tensor, "*batch 2"],
@@ -51,7 +57,7 @@ def person_views(
             principal point's.
     """
     if rotation:
-        target = None if nudge is None else _target_px(camera, nudge.target.expand(*center_px.shape))
+        target = None if nudge is None else _target_px(camera, nudge.target.expand(*center_px.shape), size_px)
         view = PerspectiveRotation(crop_wh).virtual_camera(camera, center_px, size_px, target)
         return view if nudge is None else _nudged(view, nudge, crop_wh)
     return plain_views(camera, center_px, size_px, crop_wh, nudge=nudge)
@@ -68,26 +74,28 @@ def plain_views(
 ) -> VirtualCamera:
     """Return the cameras of plain crops, K_crop = A K (eq. 3 and 4): not turned, only rolled by a `nudge`.
 
-    Focal lengths of x and y that differ come out equal: the crop is stretched along the axis of the smaller one.
+    Focal lengths of x and y that differ come out equal: the crop is stretched along the axis of the smaller one. Of a
+    lens, what counts is the box's outline as a pinhole sees it.
     """
     dtype = common_dtype(camera, center_px, size_px)
     regions = center_px.shape[:-1]
     center_px, size_px = center_px.to(dtype), size_px.to(dtype)
     eye = eye_of(camera, regions, dtype)
-    rays, placed = eye.rays(center_px[..., None, :])
+    rays, placed = eye.rays(center_px[..., None, :] + size_px.new_tensor(_OUTLINE) * size_px[..., None, :])
     sized = ((size_px > 0) & size_px.isfinite()).all(-1)
-    ahead = rays[..., 0, 2] > 1e-3
-    valid = placed[..., 0] & sized & ahead
-    ray = torch.where(valid[..., None], rays[..., 0, :], rays.new_tensor((0.0, 0.0, 1.0)))
-    extent = torch.where(valid[..., None], size_px, 1.0) / eye.focal.expand(*regions, 2)
-    crop = extent.new_tensor(crop_wh)
-    focal = (crop / extent).amin(-1)
+    valid = placed.all(-1) & sized & (rays[..., 2] > 1e-3).all(-1)
+    plane = rays[..., :2] / torch.where(valid[..., None, None], rays[..., 2:], 1.0)
+    low, high = plane.amin(-2), plane.amax(-2)
+    place = torch.where(valid[..., None], (low + high) / 2, 0.0)
+    crop = place.new_tensor(crop_wh)
+    focal = (crop / torch.where(valid[..., None], high - low, 1.0)).amin(-1)
+    ray = torch.cat((place, torch.ones_like(place[..., :1])), dim=-1)
     turn = torch.eye(3, dtype=dtype, device=focal.device).expand(*regions, 3, 3)
     if nudge is not None:
         turn = axis_rotation("z", nudge.roll_rad.to(dtype).expand(regions))
         focal = focal * nudge.zoom.to(dtype)
-    place = (ray[..., None, :] @ turn)[..., 0, :]
-    middle = 0.5 * crop - focal[..., None] * place[..., :2] / place[..., 2:]
+    place = (ray[..., None, :] @ turn)[..., :2].squeeze(-2)
+    middle = 0.5 * crop - focal[..., None] * place
     zero, one = torch.zeros_like(focal), torch.ones_like(focal)
     rows = (focal, zero, middle[..., 0], zero, focal, middle[..., 1], zero, zero, one)
     return VirtualCamera(turn, torch.stack(rows, dim=-1).unflatten(-1, (3, 3)), valid)
@@ -101,9 +109,11 @@ def _nudged(view: VirtualCamera, nudge: Nudge, crop_wh: tuple[int, int]) -> Virt
     return VirtualCamera(view.cam_from_virtual @ roll, view.intrinsics * scale, view.valid)
 
 
-def _target_px(camera: Camera | Tensor, share: Tensor) -> Tensor:
-    """The pixels that are a share of the picture's longer side off the principal point."""
+def _target_px(camera: Camera | Tensor, share: Tensor, size_px: Tensor) -> Tensor:
+    """The pixels that are a share of the picture's longer side off the principal point, not far beside small boxes."""
     intrinsics = camera.intrinsics if isinstance(camera, Camera) else camera
     center = intrinsics[..., :2, 2]
     size = camera.image_size.to(center.dtype) if isinstance(camera, Camera) else 2 * center
-    return (center + share * size.amax(-1, keepdim=True)).to(share.dtype)
+    most = _FURTHEST_TARGET * size_px.to(center.dtype).amax(-1, keepdim=True)
+    off = (share * size.amax(-1, keepdim=True)).clamp(-most, most)
+    return (center + off).to(share.dtype)

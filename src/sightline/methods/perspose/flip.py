@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 import torch
@@ -11,30 +10,9 @@ from torch import Tensor
 
 from sightline.methods.perspose.loss import Truth
 from sightline.methods.perspose.model import LEAVES, TREE, Answers, PersPose, rotation_from_6d
+from sightline.methods.perspose.sides import swapped
 
 _MIRROR: Final = (-1.0, 1.0, 1.0)
-_SIDES: Final = {"L": "R", "R": "L"}
-
-
-@lru_cache(maxsize=8)
-def swapped(names: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the permutation that swaps left and right among landmarks or joints.
-
-    Raises:
-        ValueError: for one whose other side is missing.
-    """
-    known = set(names)
-    other = [_SIDES[name[0]] + name[1:] if _has_side(name) else name for name in names]
-    missing = [name for name in other if name not in known]
-    if missing:
-        raise ValueError(f"landmarks: expected both sides of each; without {', '.join(missing)}")
-    return tuple(names.index(name) for name in other)
-
-
-def _has_side(name: str) -> bool:
-    return len(name) > 1 and name[0] in _SIDES and name[1].isupper()
-
-
 _TREE: Final = swapped(TREE.joints)
 _LEAF: Final = tuple(LEAVES.index(_TREE[leaf]) for leaf in LEAVES)
 

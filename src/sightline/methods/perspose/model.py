@@ -11,14 +11,16 @@ from torch import Tensor, nn
 
 from sightline.landmarks import ALL_LANDMARKS
 from sightline.methods.perspose.geometry import xyz_from_uvd
+from sightline.methods.perspose.sides import swapped
 from sightline.methods.perspose.trunk import STRIDE, trunk_of
 from sightline.perspective.virtual import VirtualCamera, poses_from_virtual
 from sightline.skeleton import get_skeleton, landmark_of
 
 _SMPL: Final = get_skeleton("smpl24")
-PAPER_LANDMARKS: Final = ("Hip", *(landmark_of(_SMPL, joint) for joint in _SMPL.joints))
+ROOT: Final = "Hip"
+PAPER_LANDMARKS: Final = (ROOT, *(landmark_of(_SMPL, joint) for joint in _SMPL.joints))
 """The paper's 25 joints: the pelvis of Human3.6M, here first, and the 24 of SMPL."""
-SIGHTLINE_LANDMARKS: Final = ("Hip", *(name for name in ALL_LANDMARKS if name != "Hip"))
+SIGHTLINE_LANDMARKS: Final = (ROOT, *(name for name in ALL_LANDMARKS if name != ROOT))
 """Every landmark that a joint set knows: whatever joint set is asked for has been learnt."""
 TREE: Final = _SMPL
 """The joints that the body's rotations are of."""
@@ -55,6 +57,9 @@ class PersPoseConfig:
         unknown = [name for name in self.landmarks if name not in ALL_LANDMARKS]
         if unknown or len(set(self.landmarks)) != len(self.landmarks) or len(self.landmarks) < 2:
             raise ValueError(f"landmarks: expected at least two of the known ones, each once; unknown: {unknown}")
+        if self.landmarks[0] != ROOT:
+            raise ValueError(f"landmarks: expected {ROOT} first, the root of depths, got {self.landmarks[0]}")
+        swapped(self.landmarks)
         if self.size_px % 32 or self.size_px < 64:
             raise ValueError(f"size_px: expected a multiple of 32 from 64 on, got {self.size_px}")
         if self.shape_numbers < 0 or min(self.channels, self.vector_size) < 1:
@@ -133,8 +138,9 @@ class PersPose(nn.Module):
         if image.shape[-2:] != (size, size):
             raise ValueError(f"image: expected crops of {size} × {size} px, got {image.shape[-1]} × {image.shape[-2]}")
         seen = self.trunk(image, intrinsics, known)
-        uv_px = soft_argmax(self.heat(seen.map), STRIDE)
-        with torch.autocast(image.device.type, enabled=False):
+        heat = self.heat(seen.map)
+        with torch.autocast(image.device.type, enabled=False):  # half precision is pixels off
+            uv_px = soft_argmax(heat, STRIDE)
             vector = seen.vector.float() if seen.vector.dtype != torch.float64 else seen.vector
             depth = self.config.depth_range_m * (2 * self.depth(vector).sigmoid() - 1)
             middle = 1e-3 * self.config.scale_mm_px * _SCALE_AT_PX / size

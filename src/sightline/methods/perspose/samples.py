@@ -32,7 +32,7 @@ class Person:
     box_px: Float[np.ndarray, "4"]
     """Left, top, right, bottom."""
     camera: Camera | None = None
-    """Of the picture; without it only 2D is learnt, and the network is told that it is unknown."""
+    """Of the picture; without it pixels, shape and leaf rotations are learnt, and the network is told that."""
     landmarks_cam: Float[np.ndarray, "landmark 3"] | None = None
     """Points of `ALL_LANDMARKS` (m, camera's frame)."""
     landmarks_px: Float[np.ndarray, "landmark 2"] | None = None
@@ -46,12 +46,18 @@ class Person:
     """See `loss.Truth.coarse`."""
 
     def __post_init__(self) -> None:
-        for name, width in (("landmarks_cam", 3), ("landmarks_px", 2)):
+        count = len(ALL_LANDMARKS)
+        shapes = {
+            "box_px": (4,), "landmarks_cam": (count, 3), "landmarks_px": (count, 2),
+            "twists_cam": (len(TREE.joints), 3), "leaf_rotations": (len(LEAVES), 3, 3),
+        }  # fmt: skip
+        for name, expected in shapes.items():
             value = getattr(self, name)
-            if value is not None and value.shape != (len(ALL_LANDMARKS), width):
-                raise ValueError(f"{name}: expected {(len(ALL_LANDMARKS), width)}, got {value.shape}")
-        if self.landmarks_cam is not None and self.camera is None:
-            raise ValueError("landmarks_cam: expected the camera in whose frame they are")
+            if value is not None and value.shape != expected:
+                raise ValueError(f"{name}: expected {expected}, got {value.shape}")
+        for name in ("landmarks_cam", "twists_cam"):
+            if getattr(self, name) is not None and self.camera is None:
+                raise ValueError(f"{name}: expected the camera in whose frame they are")
 
 
 class Samples(NamedTuple):
@@ -144,6 +150,8 @@ def _truth(person: Person, camera: Camera, views: VirtualCamera, network: PersPo
     twists, leaves = torch.full((1, len(TREE.joints) * body, 3), nan), torch.full((1, len(LEAVES) * body, 3, 3), nan)
     if body and there:
         if person.shape is not None:
+            if len(person.shape) != network.shape_numbers:
+                raise ValueError(f"shape: expected {network.shape_numbers} numbers, got {len(person.shape)}")
             shape = torch.from_numpy(np.asarray(person.shape, np.float32))[None]
         if person.twists_cam is not None:
             turned = torch.from_numpy(np.asarray(person.twists_cam, np.float64))[None]

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sightline.errors import InputError
 from sightline.perspective import PerspectiveEncoding
 
 STRIDE = 4
@@ -37,7 +38,12 @@ class HRNetTrunk(nn.Module):
         super().__init__()
         import timm
 
-        self.net: Any = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        try:
+            self.net: Any = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        except RuntimeError as error:
+            raise ValueError(f"backbone: timm has no network '{name}' ({error})") from error
+        except OSError as error:
+            raise _not_fetched(name, error) from error
         self.net.eval()
         with torch.no_grad():
             stem = self._stem(torch.zeros(1, 3, 64, 64))
@@ -88,7 +94,9 @@ class HRNetTrunk(nn.Module):
 
 
 class PyramidTrunk(nn.Module):
-    """Any network of timm's that gives features at strides 4 to 32, with a pyramid that brings them back to stride 4.
+    """A network of timm's with features at strides 4 to 32, and a pyramid that brings them back to stride 4.
+
+    Features must be laid out as channels, rows, columns, for pictures of any size.
 
     The encoding is added to the features of stride 4. The map is the finest level of a feature pyramid (coarse levels
     enlarged and added, one convolution at the end); the vector is the mean of the coarsest features, mixed once.
@@ -120,6 +128,7 @@ class PyramidTrunk(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
         )
         self.mix = nn.Sequential(nn.Linear(list(widths.values())[-1], vector_size), nn.ReLU(inplace=True))
+        self._try(name)
 
     def forward(
         self,
@@ -142,6 +151,19 @@ class PyramidTrunk(nn.Module):
             joined = lateral(level) + functional.interpolate(joined, size=level.shape[-2:], mode="nearest")
         return Seen(self.smooth(joined), self.mix(levels[-1].mean((-2, -1))))
 
+    def _try(self, name: str) -> None:
+        """Refuse networks whose features are laid out in another way."""
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            with torch.no_grad():
+                self(torch.zeros(1, 3, 64, 64), torch.eye(3)[None])
+        except (AssertionError, RuntimeError) as error:
+            raise ValueError(f"backbone: the features of {name} are not maps of any size of picture") from error
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
 
 def _staged(name: str, pretrained: bool) -> tuple[nn.ModuleDict, dict[str, tuple[int, int]]]:
     """A network as modules to call one after the other; stride and channels by the name of those that end a stage."""
@@ -153,6 +175,8 @@ def _staged(name: str, pretrained: bool) -> tuple[nn.ModuleDict, dict[str, tuple
         if not isinstance(net, FeatureListNet):
             flat = {"feature_cls": "list", "flatten_sequential": True}
             net = timm.create_model(name, pretrained=pretrained, features_only=True, feature_cfg=flat)
+    except OSError as error:
+        raise _not_fetched(name, error) from error
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"backbone: timm has no network '{name}' whose stages can be had ({error})") from error
     if not isinstance(net, FeatureListNet):
@@ -161,6 +185,11 @@ def _staged(name: str, pretrained: bool) -> tuple[nn.ModuleDict, dict[str, tuple
         entry["module"].replace(".", "_"): (entry["reduction"], entry["num_chs"]) for entry in net.feature_info.info
     }
     return net, {layer.replace(".", "_"): info[layer.replace(".", "_")] for layer in net.return_layers}
+
+
+def _not_fetched(name: str, error: OSError) -> InputError:
+    reason = str(error).strip().splitlines()[0]
+    return InputError(f"backbone: timm's weights of {name} could not be fetched ({reason}); train without pretrained")
 
 
 def trunk_of(
