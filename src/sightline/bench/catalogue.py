@@ -125,6 +125,19 @@ def _perspective_lifting(settings: Settings, progress: Progress) -> Measured:
     )
 
 
+def _perspose(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.perspose import bench_perspose
+
+    return bench_perspose(
+        _motion_if_there(settings),
+        quick=settings.quick,
+        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        jobs=settings.jobs,
+        cache=settings.cache,
+        progress=progress,
+    )
+
+
 def _perspective_image(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.perspective_image import bench_perspective_image
 
@@ -209,6 +222,10 @@ BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "perspective-lifting": (
         _perspective_lifting,
         "perspective crops of keypoints before equal lifting networks: by field of view, angle and wrong calibration",
+    ),
+    "perspose": (
+        _perspose,
+        "PersPose with and without perspective encoding and rotation, on rendered people about the middle and anywhere",
     ),
     "perspective-image": (
         _perspective_image,

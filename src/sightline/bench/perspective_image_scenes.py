@@ -57,6 +57,8 @@ class Frames:
     """Width and height of the region to be found, beside the least square about its middle that holds every joint."""
     samples: int = 2
     """Rays per pixel."""
+    reach: float = 1.0
+    """Share of the frame's width and height, about its middle, over which subjects are spread."""
 
 
 class Labelled(NamedTuple):
@@ -149,8 +151,8 @@ def _object(frames: Frames, scene: Scene, rng: np.random.Generator) -> tuple[Sce
 
 
 def _pixels(frames: Frames, rng: np.random.Generator) -> Float[Tensor, "try 2"]:
-    """Pixels to be tried in turn, even over the frame; the last one is its middle."""
-    pixels = frames.side_px * torch.from_numpy(rng.random((_TRIES, 2)))
+    """Pixels to be tried in turn, even over what is to be reached of the frame; the last one is its middle."""
+    pixels = frames.side_px * (0.5 + frames.reach * (torch.from_numpy(rng.random((_TRIES, 2))) - 0.5))
     pixels[-1] = 0.5 * frames.side_px
     return pixels
 
