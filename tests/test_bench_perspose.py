@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sightline.bench import perspose as bench
-from sightline.bench.perspose import BOTH, NEITHER, PE, VARIANTS, angle_rows, claims, gain, rows
+from sightline.bench.perspose import BOTH, NEITHER, VARIANTS, angle_rows, claims, gain, rows
 from sightline.bench.perspose_runs import (
     SPREADS,
     Effort,
@@ -127,4 +127,3 @@ def test_the_quick_benchmark(
     again = json.loads(capsys.readouterr().out)
     assert "6 of 6 were kept" in again["meta"]["notes"][2]
     assert again["rows"] == report["rows"]
-    assert PE.encoding

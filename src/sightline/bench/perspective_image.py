@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from sightline.bench.abspose_runs import in_processes
 from sightline.bench.perspective_image_networks import Sizes, Variant
-from sightline.bench.perspective_image_pictures import PictureSet, render_sets
+from sightline.bench.perspective_image_pictures import PictureSet, pictures_folder, render_sets
 from sightline.bench.perspective_image_runs import (
     BANDS_DEG,
     Effort,
@@ -72,22 +70,12 @@ def bench_perspective_image(
     """
     effort = effort or (QUICK if quick else Effort())
     sets = [its for subject in SUBJECTS for its in picture_sets(subject, effort, library).values()]
-    with _pictures_folder(cache) as pictures:
+    with pictures_folder(cache) as pictures:
         render_sets(sets, pictures, jobs=jobs, progress=progress)
         runs = [Run(subject=subject, variant=v, seed=seed) for seed in seeds for subject in SUBJECTS for v in VARIANTS]
         calls = [(run, effort, library, pictures, cache) for run in runs]
         results = in_processes(run_one, calls, jobs=jobs, progress=progress)
     return Measured(rows=rows(results), claims=claims(results), seeds=tuple(seeds), notes=_notes(effort, sets, results))
-
-
-@contextmanager
-def _pictures_folder(cache: Path | None) -> Iterator[Path]:
-    """Yield a folder for pictures: in the cache, or one that is gone afterwards."""
-    if cache is not None:
-        yield cache / "pictures"
-        return
-    with TemporaryDirectory(prefix="sightline-pictures-") as name:
-        yield Path(name)
 
 
 def rows(results: Results) -> list[Row]:

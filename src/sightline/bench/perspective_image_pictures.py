@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -114,6 +116,16 @@ class Pictures:
         image = np.stack([self._images[row // CHUNK][row % CHUNK] for row in rows])
         pixels = torch.from_numpy(image).permute(0, 3, 1, 2).contiguous().float() / 255
         return Batch(image=pixels, **{name: values[list(rows)] for name, values in self._labels.items()})
+
+
+@contextmanager
+def pictures_folder(cache: Path | None) -> Iterator[Path]:
+    """Yield a folder for pictures: in a benchmark's cache, or one that is gone afterwards."""
+    if cache is not None:
+        yield cache / "pictures"
+        return
+    with TemporaryDirectory(prefix="sightline-pictures-") as name:
+        yield Path(name)
 
 
 def render_sets(

@@ -8,16 +8,15 @@ people are spread.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
 
 from sightline.bench.abspose_runs import in_processes
+from sightline.bench.perspective_image_pictures import pictures_folder
 from sightline.bench.perspose_runs import (
     SEEDS,
     SPREADS,
@@ -68,7 +67,7 @@ def bench_perspose(
         progress: called with the number of sets done and of all, then with that of trainings.
     """
     effort = effort or (QUICK if quick else Effort())
-    with _pictures_folder(cache) as pictures:
+    with pictures_folder(cache) as pictures:
         sets = [(pictures, spread, split, effort, library) for spread in SPREADS for split in SEEDS]
         in_processes(render_set, sets, jobs=jobs, progress=progress)
         runs = [Run(spread=s, variant=v, seed=seed) for seed in seeds for s in SPREADS for v in VARIANTS]
@@ -84,16 +83,6 @@ def bench_perspose(
         seeds=tuple(seeds),
         notes=_notes(effort, library, results),
     )
-
-
-@contextmanager
-def _pictures_folder(cache: Path | None) -> Iterator[Path]:
-    """Yield a folder for pictures: in the cache, or one that is gone afterwards."""
-    if cache is not None:
-        yield cache / "pictures"
-        return
-    with TemporaryDirectory(prefix="sightline-pictures-") as name:
-        yield Path(name)
 
 
 def rows(results: Results) -> list[Row]:

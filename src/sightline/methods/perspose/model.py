@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -170,10 +171,7 @@ def soft_argmax(heat: Float[Tensor, "batch joint height width"], stride: float) 
 
 def rotation_from_6d(numbers: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
     """Return the rotation whose first two columns are the two vectors given, made orthonormal (Zhou et al. 2019)."""
-    first, second = numbers[..., :3], numbers[..., 3:]
-    x = nn.functional.normalize(first, dim=-1)
-    y = nn.functional.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
-    return torch.stack((x, y, torch.linalg.cross(x, y)), dim=-1)
+    return roma.special_gramschmidt(numbers.unflatten(-1, (2, 3)).mT)
 
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
