@@ -92,7 +92,7 @@ class Call:
         """Install a package that offers a detector called `bad`."""
         installed = self.folder / "site"
         info = installed / "bad_detectors-1.0.dist-info"
-        info.mkdir(parents=True)
+        info.mkdir(parents=True, exist_ok=True)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-detectors\nVersion: 1.0\n", encoding="utf-8")
         (info / "entry_points.txt").write_text("[sightline.detectors]\nbad = bad_detectors:load\n", encoding="utf-8")
         module = types.ModuleType("bad_detectors")
@@ -306,10 +306,15 @@ def crowd(number: int, count: int = 200) -> tuple[Detection, ...]:
 
 
 @pytest.mark.slow
-def test_200_people_in_every_frame_are_done_in_bounded_time(predict: Call) -> None:
-    start = time.process_time()
-    assert predict(Scripted(crowd), all_files=False, options="--frames 8") == 0
-    assert time.process_time() - start < 30
+def test_200_people_in_every_frame_cost_no_more_each_than_40(predict: Call) -> None:
+    """Seconds would say how fast the machine is; what must not happen is that each pair of people costs something."""
+    spent = {}
+    for count in (40, 40, 200):  # the first warms up
+        start = time.process_time()
+        seen = Scripted(lambda number, count=count: crowd(number, count))
+        assert predict(seen, all_files=False, options="--frames 8") == 0
+        spent[count] = time.process_time() - start
+    assert spent[200] < 1.6 * 5 * spent[40]
     poses = read_poses(predict.out / "p.json")
     assert [len(frame.people) for frame in poses.frames] == [200] * 8
     for frame in poses.frames:

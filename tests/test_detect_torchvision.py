@@ -256,12 +256,13 @@ def test_an_untrained_network_gives_well_formed_people(detector: KeypointRCNN) -
 
 @pytest.mark.slow
 def test_batch_equals_loop_and_twice_equals_once(detector: KeypointRCNN) -> None:
+    """A hundredth of a pixel: sums of float32 in another order move boxes by a thousandth, more on some processors."""
     shots = [picture(90, 70, seed) for seed in range(3)]
     batch, again = detector.detect(shots), detector.detect(shots)
     loop = [detector.detect([shot])[0] for shot in shots]
     for one, other in ((batch, again), (batch, loop)):
         for each, twin in zip(sum(one, ()), sum(other, ()), strict=True):
-            assert_allclose(each.keypoints_px, twin.keypoints_px, atol=1e-3)
+            assert_allclose(each.keypoints_px, twin.keypoints_px, rtol=0, atol=1e-2)
             assert_allclose(each.confidence, twin.confidence, atol=1e-4)
             assert each.score == pytest.approx(twin.score, abs=1e-5)
 

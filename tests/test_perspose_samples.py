@@ -13,10 +13,10 @@ from torch.testing import assert_close
 from sightline.camera import Camera
 from sightline.geometry.distortion import Distortion
 from sightline.landmarks import ALL_LANDMARKS
-from sightline.methods.perspose.augment import NO_AUGMENTATION, AugmentConfig, drawn_nudge, spoiled
+from sightline.methods.perspose.augment import NO_AUGMENTATION, AugmentConfig, drawn_nudges, spoiled
 from sightline.methods.perspose.crops import Nudge
 from sightline.methods.perspose.model import Answers, PersPoseConfig
-from sightline.methods.perspose.samples import Person, Samples, collated, sample
+from sightline.methods.perspose.samples import Person, Samples, collated, sample, samples
 from sightline.methods.perspose.sides import swapped
 
 SIZE = (320, 240)
@@ -46,6 +46,12 @@ def somebody(camera: Camera = CAMERA, x: float = 0.9, seed: int = 0) -> tuple[np
         leaf_rotations=np.tile(np.eye(3), (5, 1, 1)),
     )
     return np.repeat((255 * bright)[..., None], 3, -1).astype(np.uint8), person
+
+
+def rng_pixels(person: Person) -> np.ndarray:
+    """Pixels within somebody's box for all landmarks."""
+    left, top, right, bottom = person.box_px
+    return np.random.default_rng(9).uniform((left, top), (right, bottom), (len(ALL_LANDMARKS), 2))
 
 
 def right_answers(samples: Samples) -> Answers:
@@ -171,6 +177,45 @@ def test_samples_join() -> None:
     assert_close(whole.views.intrinsics[2:], parts[2].views.intrinsics)
 
 
+@pytest.mark.parametrize("rotation", [False, True])
+@pytest.mark.parametrize("augmented", [False, True])
+def test_a_batch_of_all_kinds_equals_its_people_one_by_one(rotation: bool, augmented: bool) -> None:
+    """Pinholes and lenses, two sizes of pictures, no camera, no 3D, no crop: each as it would be alone, in order."""
+    network = replace(NETWORK, rotation=rotation)
+    image, person = somebody(seed=1)
+    pixels = rng_pixels(person)
+    lens = Camera.create(SIZE, 260.0, (150.0, 130.0), distortion=Distortion.create("brown_conrady", [0.1, -0.05]))
+    people = [
+        (image, person),
+        somebody(lens, seed=2),
+        (image[:200], replace(person, camera=CAMERA.cropped((0, 0), (320, 200)))),
+        (image, Person(box_px=person.box_px, landmarks_px=pixels)),
+        somebody(seed=3, x=-0.4),
+        (image, Person(box_px=person.box_px, landmarks_px=pixels, camera=CAMERA, coarse=True)),
+        (image, replace(person, box_px=np.full(4, 20.0))),
+        somebody(lens, seed=4),
+    ]
+    nudge, mirrored = drawn_nudges(AugmentConfig(), len(people), torch.Generator().manual_seed(3))
+    assert 0 < sum(mirrored) < len(people)
+    whole = samples(people, network, nudge, mirrored=mirrored) if augmented else samples(people, network)
+    assert whole.views.valid.tolist() == [True] * 6 + [False, True]
+    for row, (its_image, its) in enumerate(people):
+        own = Nudge(*(part[row : row + 1] for part in nudge)) if augmented else None
+        alone = sample(its_image, its, network, own, mirrored=augmented and mirrored[row])
+        found = Samples(
+            whole.crops[row : row + 1],
+            type(whole.views)(*(part[row : row + 1] for part in whole.views)),
+            whole.known[row : row + 1],
+            type(whole.truth)(*(part[row : row + 1] for part in whole.truth)),
+        )
+        assert_close(found, alone, equal_nan=True)
+
+
+def test_nobody_is_refused() -> None:
+    with pytest.raises(ValueError, match="people: expected at least one"):
+        samples([], NETWORK)
+
+
 # ------------------------------------------------------------------------------------------------------- augmentation
 
 
@@ -187,17 +232,15 @@ def test_chance_is_the_generators_alone() -> None:
 
 def test_nudges_stay_in_their_ranges() -> None:
     config, generator = AugmentConfig(), torch.Generator().manual_seed(1)
-    drawn = [drawn_nudge(config, generator) for _ in range(400)]
-    roll = torch.cat([nudge.roll_rad for nudge, _ in drawn])
-    zoom = torch.cat([nudge.zoom for nudge, _ in drawn])
-    assert roll.abs().max() <= math.radians(30)
-    assert 0.3 < (roll == 0).double().mean() < 0.5
-    assert zoom.min() > 0.7
-    assert zoom.max() < 1.1
-    assert max(nudge.target.abs().max() for nudge, _ in drawn) <= 0.1
-    assert 0.4 < np.mean([mirrored for _, mirrored in drawn]) < 0.6
-    still, mirrored = drawn_nudge(NO_AUGMENTATION, generator)
-    assert not mirrored
+    nudge, mirrored = drawn_nudges(config, 400, generator)
+    assert nudge.roll_rad.abs().max() <= math.radians(30)
+    assert 0.3 < (nudge.roll_rad == 0).double().mean() < 0.5
+    assert nudge.zoom.min() > 0.7
+    assert nudge.zoom.max() < 1.1
+    assert nudge.target.abs().max() <= 0.1
+    assert 0.4 < np.mean(mirrored) < 0.6
+    still, mirrored = drawn_nudges(NO_AUGMENTATION, 1, generator)
+    assert mirrored == [False]
     assert [float(still.roll_rad), float(still.zoom), still.target.abs().sum().item()] == [0.0, 1.0, 0.0]
 
 

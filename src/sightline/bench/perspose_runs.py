@@ -55,12 +55,12 @@ class Effort:
     test_pictures: int = 1024
     side_px: int = 320
     """Of the pictures."""
-    size_px: int = 128
+    size_px: int = 96
     """Of the crops."""
-    backbone: str = "mobilenetv4_conv_small"
+    backbone: str = "mobilenetv4_conv_small_050"
     channels: int = 64
     vector_size: int = 256
-    steps: int = 1500
+    steps: int = 1000
     batch: int = 32
 
 

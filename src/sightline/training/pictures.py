@@ -18,10 +18,10 @@ from sightline.body.model import PosedBody
 from sightline.data.virtual import step_generator
 from sightline.errors import InputError
 from sightline.landmarks import ALL_LANDMARKS
-from sightline.methods.perspose.augment import AugmentConfig, drawn_nudge, spoiled
+from sightline.methods.perspose.augment import AugmentConfig, drawn_nudges, spoiled
 from sightline.methods.perspose.body import tree_truth
 from sightline.methods.perspose.model import PersPoseConfig
-from sightline.methods.perspose.samples import Person, Samples, collated, sample
+from sightline.methods.perspose.samples import Person, Samples, samples
 from sightline.synth.poses import LibraryPoses
 from sightline.synth.reading import RenderedSet, StoredPerson, StoredPicture
 from sightline.synth.rendered import Rendered, RenderedPerson
@@ -267,15 +267,12 @@ class PictureBatches(IterableDataset):
         """Return the batch of a step."""
         generator = step_generator(self.seed, step, self.rank)
         rows = torch.randint(len(self.people), (self.batch_size,), generator=generator).tolist()
-        parts: list[Samples] = []
-        for row in rows:
-            nudge, mirrored = drawn_nudge(self.augment, generator)
-            parts.append(sample(*self.people[row], self.network, nudge, mirrored=mirrored))
-        batch = collated(parts)
+        nudge, mirrored = drawn_nudges(self.augment, self.batch_size, generator)
+        batch = samples([self.people[row] for row in rows], self.network, nudge, mirrored=mirrored)
         return batch._replace(crops=spoiled(batch.crops, self.augment, generator))
 
 
 def plain_batches(people: People, network: PersPoseConfig, rows: Sequence[int], size: int = 64) -> Iterator[Samples]:
     """Crops of some people as they are, in batches."""
     for start in range(0, len(rows), size):
-        yield collated([sample(*people[row], network) for row in rows[start : start + size]])
+        yield samples([people[row] for row in rows[start : start + size]], network)

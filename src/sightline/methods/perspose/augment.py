@@ -49,17 +49,17 @@ NO_AUGMENTATION = AugmentConfig(
 )
 
 
-def drawn_nudge(config: AugmentConfig, generator: torch.Generator) -> tuple[Nudge, bool]:
-    """Draw what happens to the camera of one crop, and whether it is mirrored. Always takes the same chance."""
-    chance = torch.rand(6, generator=generator, dtype=torch.float64)
-    rolls = config.roll_deg if chance[0] < 0.6 else 0.0
+def drawn_nudges(config: AugmentConfig, count: int, generator: torch.Generator) -> tuple[Nudge, list[bool]]:
+    """Draw what happens to the cameras of crops, and which are mirrored. Always takes the same chance."""
+    chance = torch.rand(count, 6, generator=generator, dtype=torch.float64)
+    rolls = torch.where(chance[:, 0] < 0.6, math.radians(config.roll_deg), 0.0)
     low, high = config.zoom
     nudge = Nudge(
-        roll_rad=math.radians(rolls) * (2 * chance[1:2] - 1),
-        zoom=low + (high - low) * chance[2:3],
-        target=config.target * (2 * chance[None, 3:5] - 1),
+        roll_rad=rolls * (2 * chance[:, 1] - 1),
+        zoom=low + (high - low) * chance[:, 2],
+        target=config.target * (2 * chance[:, 3:5] - 1),
     )
-    return nudge, bool(chance[5] < config.mirrored_share)
+    return nudge, (chance[:, 5] < config.mirrored_share).tolist()
 
 
 def spoiled(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +19,8 @@ from sightline.methods.perspose.geometry import uvd_from_xyz
 from sightline.methods.perspose.loss import Truth
 from sightline.methods.perspose.model import LEAVES, TREE, PersPoseConfig
 from sightline.perspective import VirtualCamera, keypoints_in_virtual, poses_in_virtual
-from sightline.perspective.resampling import crop_pictures
+from sightline.perspective.pyramid import levels_for, look_up_smoothly
+from sightline.perspective.resampling import crop_grid
 
 _DIAGONALS = 1.0
 """Focal length that stands in for an unknown one, in diagonals of the picture: 53° across it."""
@@ -79,31 +80,99 @@ def sample(
     *,
     mirrored: bool = False,
 ) -> Samples:
-    """Cut out one person (a batch of one); `valid` of the view is False, and the truth NaN, where there is no crop.
+    """Cut out one person (a batch of one); see `samples`."""
+    return samples([(image, person)], network, nudge, mirrored=[mirrored])
+
+
+def samples(
+    people: Sequence[tuple[UInt8[np.ndarray, "_ _ 3"], Person]],
+    network: PersPoseConfig,
+    nudge: Nudge | None = None,
+    *,
+    mirrored: Sequence[bool] = (),
+) -> Samples:
+    """Cut out people; `valid` of the view is False, and the truth NaN, where there is no crop.
 
     Args:
-        image: the picture, RGB.
-        person: whom to cut out.
+        people: each with the picture they are in, RGB; pictures and cameras may be of any kinds.
         network: for which crops are cut: size, rotation, joints.
-        nudge: augmentation, of one crop.
-        mirrored: whether left and right are swapped, of picture, camera and truth.
+        nudge: augmentation, one for each.
+        mirrored: of whom left and right are swapped, of picture, camera and truth; nobody without it.
+
+    Raises:
+        ValueError: for nobody, or a shape of another body model's than the network's.
     """
+    if not people:
+        raise ValueError("people: expected at least one")
+    flips = torch.tensor([*mirrored] or [False] * len(people))
+    cameras = [_camera_of(image, person) for image, person in people]
+    kinds: dict[Hashable, list[int]] = {}
+    for row, ((image, _), camera) in enumerate(zip(people, cameras, strict=True)):
+        lens = None if camera.distortion is None else camera.distortion.model
+        kinds.setdefault((image.shape, lens, camera.has_world, camera.dtype), []).append(row)
+    made, order = [], []
+    for rows in kinds.values():
+        own = None if nudge is None else Nudge(*(part[rows] for part in nudge))
+        camera = Camera.stack([cameras[row] for row in rows])
+        made.append(_of_a_kind([people[row] for row in rows], camera, network, own, flips[rows]))
+        order += rows
+    whole = collated(made)
+    if order == sorted(order):
+        return whole
+    back = torch.tensor(order).argsort()
+    return Samples(
+        whole.crops[back],
+        VirtualCamera(*(part[back] for part in whole.views)),
+        whole.known[back],
+        Truth(*(part[back] for part in whole.truth)),
+    )
+
+
+def _camera_of(image: np.ndarray, person: Person) -> Camera:
+    """Somebody's camera, or the one that stands in for it."""
     height, width = image.shape[:2]
-    camera = person.camera or Camera.create((width, height), _DIAGONALS * float(np.hypot(width, height)))
-    box = torch.from_numpy(np.asarray(person.box_px, np.float64))
+    return person.camera or Camera.create((width, height), _DIAGONALS * float(np.hypot(width, height)))
+
+
+def _of_a_kind(
+    people: Sequence[tuple[np.ndarray, Person]],
+    camera: Camera,
+    network: PersPoseConfig,
+    nudge: Nudge | None,
+    mirrored: Bool[Tensor, " batch"],
+) -> Samples:
+    """Cut out people of pictures of one size, with cameras of one lens model."""
     crop_wh = (network.size_px, network.size_px)
-    center, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-    views = person_views(camera, center[None], size[None], crop_wh, rotation=network.rotation, nudge=nudge)
-    picture = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
-    camera_batch = camera.expand(1) if not camera.batch_shape else camera
-    crops = crop_pictures(picture[None], camera_batch.to(torch.float32), _single(views), crop_wh)
-    truth = _truth(person, camera, views, network)
-    views, known = _single(views), torch.tensor([person.camera is not None])
-    if mirrored:
-        size_px = float(network.size_px)
-        crops, truth = crops.flip(-1), flipped_truth(truth, network.landmarks, size_px)
-        views = _mirrored(views, size_px)
+    boxes = torch.from_numpy(np.stack([np.asarray(person.box_px, np.float64) for _, person in people]))
+    center, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    views = person_views(camera, center, size, crop_wh, rotation=network.rotation, nudge=nudge)
+    truth = _truth([person for _, person in people], camera, views, network)
+    crops = _crops([image for image, _ in people], camera.to(torch.float32), _single(views), crop_wh)
+    views, known = _single(views), torch.tensor([person.camera is not None for _, person in people])
+    if bool(mirrored.any()):
+        width = float(network.size_px)
+        crops = torch.where(mirrored[:, None, None, None], crops.flip(-1), crops)
+        truth = Truth(*_chosen(mirrored, flipped_truth(truth, network.landmarks, width), truth))
+        views = VirtualCamera(*_chosen(mirrored, _mirrored(views, width), views))
     return Samples(crops, views, known, truth)
+
+
+def _chosen(which: Bool[Tensor, " batch"], yes: Sequence[Tensor], no: Sequence[Tensor]) -> list[Tensor]:
+    pairs = zip(yes, no, strict=True)
+    return [torch.where(which.reshape(-1, *[1] * (one.dim() - 1)), one, other) for one, other in pairs]
+
+
+def _crops(
+    images: Sequence[np.ndarray], camera: Camera, views: VirtualCamera, crop_wh: tuple[int, int]
+) -> Float[Tensor, "batch 3 size size"]:
+    """Read pictures of one size one after the other: each from the level of its own pyramid, none in memory at once."""
+    image_wh = (images[0].shape[1], images[0].shape[0])
+    levels, grids = levels_for(image_wh, crop_wh), crop_grid(camera, views, crop_wh, image_wh, torch.float32)
+    crops = torch.empty(len(images), 3, *crop_wh[::-1])
+    for image, grid, crop in zip(images, grids, crops, strict=True):
+        picture = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float()
+        torch.div(look_up_smoothly(picture[None], grid[None, None], levels)[0, 0], 255.0, out=crop)
+    return crops
 
 
 def collated(samples: Sequence[Samples]) -> Samples:
@@ -133,32 +202,40 @@ def _mirrored(views: VirtualCamera, width_px: float) -> VirtualCamera:
     return VirtualCamera(turn, flipped_intrinsics(views.intrinsics, width_px), views.valid)
 
 
-def _truth(person: Person, camera: Camera, views: VirtualCamera, network: PersPoseConfig) -> Truth:
-    """The truth of one crop, in its camera's frame (float32)."""
+def _truth(people: Sequence[Person], camera: Camera, views: VirtualCamera, network: PersPoseConfig) -> Truth:
+    """The truth of crops, in their cameras' frames (float32)."""
     rows = [ALL_LANDMARKS.index(name) for name in network.landmarks]
-    nan, joints, body = torch.nan, len(rows), network.shape_numbers > 0
-    uv = torch.full((1, joints, 2), nan)
-    depth, scale = torch.full((1, joints), nan), torch.full((1,), nan)
-    there = bool(views.valid.all())
-    if there and person.landmarks_cam is not None:
-        points = torch.from_numpy(np.asarray(person.landmarks_cam, np.float64))[None, rows]
-        uv, depth, scale = uvd_from_xyz(poses_in_virtual(views, points), views.intrinsics)
-    elif there and person.landmarks_px is not None:
-        points = torch.from_numpy(np.asarray(person.landmarks_px, np.float64))[None, rows]
-        uv = keypoints_in_virtual(camera, views, points)
-    shape = torch.full((1, network.shape_numbers), nan)
-    twists, leaves = torch.full((1, len(TREE.joints) * body, 3), nan), torch.full((1, len(LEAVES) * body, 3, 3), nan)
-    if body and there:
-        if person.shape is not None:
-            if len(person.shape) != network.shape_numbers:
-                raise ValueError(f"shape: expected {network.shape_numbers} numbers, got {len(person.shape)}")
-            shape = torch.from_numpy(np.asarray(person.shape, np.float32))[None]
-        if person.twists_cam is not None:
-            turned = torch.from_numpy(np.asarray(person.twists_cam, np.float64))[None]
-            twists = turned @ views.cam_from_virtual
-        if person.leaf_rotations is not None:
-            leaves = torch.from_numpy(np.asarray(person.leaf_rotations, np.float32))[None]
+    where = views.valid[:, None, None]
+    solid = _known([person.landmarks_cam for person in people], (len(ALL_LANDMARKS), 3))[:, rows]
+    uv, depth, scale = uvd_from_xyz(poses_in_virtual(views, torch.where(where, solid, torch.nan)), views.intrinsics)
+    flat = torch.tensor([person.landmarks_cam is None and person.landmarks_px is not None for person in people])
+    if bool(flat.any()):
+        points = _known([person.landmarks_px for person in people], (len(ALL_LANDMARKS), 2))[:, rows]
+        seen = keypoints_in_virtual(camera, views, torch.where(where, points, torch.nan))
+        uv = torch.where(flat[:, None, None], seen, uv)
+    body = network.shape_numbers > 0
+    for person in people:
+        if body and person.shape is not None and len(person.shape) != network.shape_numbers:
+            raise ValueError(f"shape: expected {network.shape_numbers} numbers, got {len(person.shape)}")
+    shape = _known([person.shape if body else None for person in people], (network.shape_numbers,))
+    twists = _known([person.twists_cam if body else None for person in people], (len(TREE.joints) * body, 3))
+    leaves = _known([person.leaf_rotations if body else None for person in people], (len(LEAVES) * body, 3, 3))
     return Truth(
-        uv.float(), depth.float(), scale.float(), torch.tensor([person.stature_m], dtype=torch.float32), shape.float(),
-        twists.float(), leaves.float(), torch.tensor([person.coarse]),
-    )  # fmt: skip
+        uv.float(),
+        depth.float(),
+        scale.float(),
+        torch.tensor([person.stature_m for person in people], dtype=torch.float32),
+        torch.where(where[..., 0], shape, torch.nan).float(),
+        torch.where(where, twists @ views.cam_from_virtual, torch.nan).float(),
+        torch.where(where[..., None], leaves, torch.nan).float(),
+        torch.tensor([person.coarse for person in people]),
+    )
+
+
+def _known(values: Sequence[np.ndarray | None], shape: tuple[int, ...]) -> Float[Tensor, "batch ..."]:
+    """What is known of each person, NaN where nothing is (float64)."""
+    found = torch.full((len(values), *shape), torch.nan, dtype=torch.float64)
+    for row, value in enumerate(values):
+        if value is not None:
+            found[row] = torch.from_numpy(np.asarray(value, np.float64))
+    return found
