@@ -284,7 +284,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     out = said(capsys)
     assert f"usage: sightline {command}".strip() in out
     assert "None}" not in out
-    if command in {"lift", "train", "evaluate", "triangulate", "fit", "demo", "bench"}:
+    if command in {"lift", "train", "evaluate", "triangulate", "fit", "demo", "bench", "angles"}:
         assert "--json" in out
 
 

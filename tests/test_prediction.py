@@ -306,7 +306,7 @@ def test_neither_pictures_nor_poses_pile_up(
 ) -> None:
     source, predictor = Watched(frames), Predictor(Lifter(weights), batch_size=4, smoothing=smoothing)
     look, poses, most = look_for(source, detector=Staged(lambda _: walkers(0))), [], 0
-    with Outputs(Paths(poses=tmp_path / "poses.json"), predictor.lifter, H36M, 25.0) as outputs:
+    with Outputs(Paths(poses=tmp_path / "poses.json"), predictor.estimator, H36M, 25.0) as outputs:
         for one in predictor.predict(source, look, CameraFinder(focal_px=60.0)):
             outputs.write(one)
             poses += [weakref.ref(person) for person in one.frame.people]

@@ -15,6 +15,7 @@ from sightline.detect.protocol import Detection
 from sightline.errors import UsageError
 from sightline.pipeline import Lifter, Smoothing, check_smoothing, lift_film
 from sightline.prediction.cameras import CameraFinder
+from sightline.prediction.estimator import FromKeypoints
 from sightline.prediction.looks import look_for
 from sightline.prediction.predicted import Predicted
 from sightline.prediction.run import Predictor
@@ -247,7 +248,7 @@ def test_whoever_cannot_be_lifted_after_the_repair_stays_as_detected(weights: Pa
     sure = np.isfinite(points[:, 0]) * first.confidence
     moved = replace(second, keypoints_px=second.keypoints_px + 20.0)
     mended = replace(one.keypoints, people=(replace(first, keypoints_px=points, confidence=sure), moved))
-    again = Steady(Lifter(weights), H36M, 25.0, "offline")._anew(one, mended)
+    again = Steady(FromKeypoints(Lifter(weights)), H36M, 25.0, "offline")._anew(one, mended)
     assert again.frame.people[0] is one.frame.people[0]
     assert again.keypoints.people[0] is first
     assert again.keypoints.people[1] is moved

@@ -24,6 +24,7 @@ from sightline.bench.perspose_runs import (
     Run,
     Variant,
     angles_deg,
+    first_weights,
     render_set,
     run_one,
     set_folder,
@@ -38,7 +39,7 @@ VARIANTS: Final = (NEITHER, PE, BOTH)
 METRICS: Final = ("depth_error_mm", "pa_mpjpe_mm", "mpjpe_mm")
 QUICK: Final = Effort(
     train_pictures=8, test_pictures=8, side_px=96, size_px=64, backbone="mobilenetv4_conv_small_050", channels=8,
-    vector_size=16, steps=2, batch=4,
+    vector_size=16, first_steps=2, steps=2, batch=4,
 )  # fmt: skip
 MEAN: Final = "mean"
 
@@ -64,12 +65,14 @@ def bench_perspose(
         jobs: sets, then trainings, at a time, one thread each.
         cache: folder where pictures and finished trainings are kept, so that a stopped benchmark goes on.
         effort: how much is rendered, trained and tested, where it is to be another than usual.
-        progress: called with the number of sets done and of all, then with that of trainings.
+        progress: called with the number of sets done and of all, then with those of first weights and of trainings.
     """
     effort = effort or (QUICK if quick else Effort())
     with pictures_folder(cache) as pictures:
         sets = [(pictures, spread, split, effort, library) for spread in SPREADS for split in SEEDS]
         in_processes(render_set, sets, jobs=jobs, progress=progress)
+        firsts = [(seed, effort, library, pictures) for seed in seeds]
+        started = in_processes(first_weights, firsts, jobs=jobs, progress=progress)
         runs = [Run(spread=s, variant=v, seed=seed) for seed in seeds for s in SPREADS for v in VARIANTS]
         calls = [(run, effort, library, pictures, cache) for run in runs]
         results = in_processes(run_one, calls, jobs=jobs, progress=progress)
@@ -81,7 +84,7 @@ def bench_perspose(
         rows=[*rows(results), *angle_rows(angles)],
         claims=claims(results),
         seeds=tuple(seeds),
-        notes=_notes(effort, library, results),
+        notes=_notes(effort, library, results, sum(one["seconds"] for one in started)),
     )
 
 
@@ -160,7 +163,7 @@ def claims(results: Results) -> list[Claim]:
     return [claim if claim.holds else replace(claim, reason=REASONS.get(claim.id)) for claim in made]
 
 
-def _notes(effort: Effort, library: Path | None, results: Results) -> tuple[str, ...]:
+def _notes(effort: Effort, library: Path | None, results: Results, first_seconds: float) -> tuple[str, ...]:
     kept = sum("from_cache" in result for result in results)
     poses = "poses made by rule" if library is None else "poses of the library's train and test split"
     return (
@@ -168,9 +171,12 @@ def _notes(effort: Effort, library: Path | None, results: Results) -> tuple[str,
         f"{effort.test_pictures} others for the test, one person in each, a pinhole lens of 90° across; {poses}; "
         f"narrow: hips within the middle {100 * SPREADS['narrow']:.0f} % of the picture's width and height, wide: "
         "anywhere; distances alike",
-        f"{effort.backbone} with a pyramid, crops of {effort.size_px} px, {effort.steps} steps of {effort.batch}; "
+        f"{effort.backbone} with a pyramid, crops of {effort.size_px} px; {effort.first_steps} steps of {effort.batch} "
+        "for joints in pictures of both spreads alone, without cameras, from which all variants of a seed start, then "
+        f"{effort.steps} steps each; "
         "variants of a seed see the same people, rolled, zoomed and mirrored alike; scored over 16 joints of h36m17 "
         "beside the hips in the picture's frame, answers averaged with those about the mirrored crops",
-        f"the trainings took {sum(result['seconds'] for result in results):.0f} s of one thread each, in all; {kept} "
+        f"the first weights took {first_seconds:.0f} s of one thread each (0: kept from earlier calls), "
+        f"the trainings {sum(result['seconds'] for result in results):.0f} s of one thread each, in all; {kept} "
         f"of {len(results)} were kept from earlier calls (--cache)",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,12 +13,15 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from sightline.angles import angles_of_set
 from sightline.bench.abspose_runs import digest_of, kept_or_measured
 from sightline.bench.perspective_image_pictures import renderer_digest
 from sightline.bench.perspective_image_scenes import Frames, drawn
+from sightline.formats.atomic import atomic_path
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.perspose.augment import AugmentConfig
-from sightline.methods.perspose.model import PersPoseConfig
+from sightline.methods.perspose.model import PersPose, PersPoseConfig
+from sightline.methods.perspose.samples import Person
 from sightline.skeleton import get_skeleton
 from sightline.synth.dataset import renderer_versions, write_set
 from sightline.synth.drawing import warp
@@ -28,7 +30,7 @@ from sightline.synth.render import render
 from sightline.synth.rendered import Rendered
 from sightline.synth.shards import Encoding
 from sightline.training.config import PersPoseRunConfig
-from sightline.training.pictures import SetPeople
+from sightline.training.pictures import MixedPeople, Picture, SetPeople
 from sightline.training.run import train_perspose
 from sightline.training.ship_perspose import millimetres
 
@@ -55,12 +57,14 @@ class Effort:
     test_pictures: int = 1024
     side_px: int = 320
     """Of the pictures."""
-    size_px: int = 96
+    size_px: int = 64
     """Of the crops."""
     backbone: str = "mobilenetv4_conv_small_050"
     channels: int = 64
     vector_size: int = 256
-    steps: int = 1000
+    first_steps: int = 3000
+    """In which all variants' first weights learn where joints are in pictures of both spreads, without any camera."""
+    steps: int = 1200
     batch: int = 32
 
 
@@ -71,6 +75,31 @@ class Run:
     spread: str
     variant: Variant
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flat:
+    """People of whom nothing is known but where their joints are in the picture, as in sets without 3D."""
+
+    people: SetPeople
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, row: int) -> tuple[Picture, Person]:
+        """Return somebody with pixels in the place of metres, and without the camera."""
+        picture, person = self.people[row]
+        assert person.camera is not None
+        assert person.landmarks_cam is not None
+        px, before = person.camera.project(torch.from_numpy(person.landmarks_cam))
+        return picture, Person(
+            box_px=person.box_px, landmarks_px=torch.where(before[:, None], px, torch.nan).double().numpy()
+        )
+
+    @property
+    def digest(self) -> str:
+        """The set's."""
+        return f"in 2D: {self.people.digest}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,14 +144,7 @@ def render_set(cache: Path, spread: str, split: str, effort: Effort, library: Pa
 
 def angles_deg(people: SetPeople) -> Float[np.ndarray, " person"]:
     """Return φ of eq. 14 for everybody: the angle between the ray of the box's middle and the optical axis."""
-    found = []
-    for row in range(len(people)):
-        _, person = people[row]
-        assert person.camera is not None
-        middle = torch.from_numpy((person.box_px[:2] + person.box_px[2:]) / 2)
-        ray = person.camera.unproject(middle)[0].numpy()
-        found.append(math.degrees(math.atan2(float(np.hypot(ray[0], ray[1])), float(ray[2]))))
-    return np.array(found)
+    return np.degrees(angles_of_set(people.pictures)[people.rows])
 
 
 def config_of(run: Run, effort: Effort) -> PersPoseRunConfig:
@@ -139,10 +161,12 @@ def config_of(run: Run, effort: Effort) -> PersPoseRunConfig:
             channels=effort.channels,
             vector_size=effort.vector_size,
         ),
-        augment=replace(AugmentConfig(), target=0.0),
+        augment=replace(
+            AugmentConfig(), roll_deg=10.0, zoom=(0.8, 1.1), target=0.0, cut_out_share=0.0, noise=0.0, blur_px=0.0
+        ),
         steps=effort.steps,
         batch_size=effort.batch,
-        learning_rate=1.5e-3,
+        learning_rate=2e-3,
         warmup_steps=max(1, effort.steps // 20),
         average_decay=0.995,
         clip_norm=10.0,
@@ -153,6 +177,51 @@ def config_of(run: Run, effort: Effort) -> PersPoseRunConfig:
     )
 
 
+def first_weights(seed: int, effort: Effort, library: Path | None, pictures: Path) -> dict[str, Any]:
+    """Train the weights that all variants of a seed start from, as the paper's do from those of 2D pose estimation.
+
+    Args:
+        seed: of the training.
+        effort: how long.
+        library: whose poses people have.
+        pictures: folder of the rendered sets, where the weights are kept too.
+    """
+    path = first_path(seed, effort, library, pictures)
+    if path.exists():
+        return {"seconds": 0.0}
+    torch.set_num_threads(1)
+    sets = [SetPeople(set_folder(pictures, spread, "train", effort, library), body=False) for spread in SPREADS]
+    config = config_of(
+        Run(spread="wide", variant=Variant(name="first", encoding=False, rotation=False), seed=seed), effort
+    )
+    began = time.perf_counter()
+    people = MixedPeople(parts=tuple(Flat(people=its) for its in sets), shares=(1.0,) * len(sets))
+    config = replace(config, name="first", steps=effort.first_steps, warmup_steps=max(1, effort.first_steps // 20))
+    trained = train_perspose(config, people)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        torch.save(trained.lifter.state_dict(), temporary)
+    return {"seconds": time.perf_counter() - began}
+
+
+def first_path(seed: int, effort: Effort, library: Path | None, pictures: Path) -> Path:
+    """Return the file of a seed's first weights, named by all that they depend on."""
+    names = [set_folder(pictures, spread, "train", effort, library).name for spread in SPREADS]
+    key = [asdict(replace(effort, steps=0, test_pictures=0)), names]
+    return pictures / f"perspose-first-{seed}-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}.pt"
+
+
+def _started(config: PersPoseRunConfig, path: Path) -> PersPose:
+    """A network with first weights; what encodes perspective, which they lack, starts as ever."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = PersPose(config.model)
+    found = network.load_state_dict(torch.load(path, weights_only=True), strict=False)
+    assert not found.unexpected_keys
+    assert all(key.startswith("trunk.encoding.") for key in found.missing_keys)
+    return network
+
+
 def run_one(run: Run, effort: Effort, library: Path | None, pictures: Path, cache: Path | None) -> dict[str, Any]:
     """Train and score one run, or return what the cache holds of the same.
 
@@ -160,20 +229,22 @@ def run_one(run: Run, effort: Effort, library: Path | None, pictures: Path, cach
         run: what to train.
         effort: how long.
         library: whose poses people have.
-        pictures: folder of the rendered sets.
+        pictures: folder of the rendered sets, and of the first weights.
         cache: folder where results are kept.
     """
     folders = {split: set_folder(pictures, run.spread, split, effort, library) for split in SEEDS}
     key = [asdict(run), asdict(effort), {split: folder.name for split, folder in folders.items()}]
     name = f"perspose-{run.spread}-{run.variant.name.replace(' + ', '-')}-{run.seed}"
-    return kept_or_measured(cache, name, key, lambda: _measured(run, effort, folders))
+    first = first_path(run.seed, effort, library, pictures)
+    return kept_or_measured(cache, name, [*key, first.name], lambda: _measured(run, effort, folders, first))
 
 
-def _measured(run: Run, effort: Effort, folders: Mapping[str, Path]) -> dict[str, Any]:
+def _measured(run: Run, effort: Effort, folders: Mapping[str, Path], first: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     train, test = (SetPeople(folders[split], body=False) for split in ("train", "test"))
     began = time.perf_counter()
-    trained = train_perspose(config_of(run, effort), train)
+    config = config_of(run, effort)
+    trained = train_perspose(config, train, first=_started(config, first))
     seconds = time.perf_counter() - began
     return {
         "spread": run.spread,

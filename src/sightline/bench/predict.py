@@ -179,7 +179,7 @@ def _stages(film: Path, folder: Path) -> dict[str, float]:
     source, look = _TimedSource(opened), _TimedLook(look_for(opened, detector=DETECTOR))
     predictor = Predictor(Lifter())
     began = time.perf_counter()
-    with Outputs(Paths(poses=folder / "poses.json"), predictor.lifter, look.skeleton, source.fps) as outputs:
+    with Outputs(Paths(poses=folder / "poses.json"), predictor.estimator, look.skeleton, source.fps) as outputs:
         outputs.take(predictor.predict(source, look, CameraFinder(focal_35mm=28.0)))
     total = time.perf_counter() - began
     source.close()

@@ -106,7 +106,9 @@ def _from_film(film: Path, boxes: list[Box], predictor: Predictor, camera: Camer
 
 
 def _from_keypoints(keypoints: Keypoints, predictor: Predictor, camera: Camera, smoothing: Smoothing) -> Poses:
-    poses = lift_film(predictor.lifter, keypoints, camera, smoothing=smoothing).poses
+    lifter = predictor.estimator.lifter
+    assert lifter is not None
+    poses = lift_film(lifter, keypoints, camera, smoothing=smoothing).poses
     if not predictor.on_floor or poses.world is None:
         return poses
     sizes, ground = FloorSizes.of(poses.skeleton), poses.world

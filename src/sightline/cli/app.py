@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes, subcommand
 
+from sightline.cli.angles import Angles
 from sightline.cli.bench import Bench
 from sightline.cli.calibrate import Calibrate
 from sightline.cli.complaints import in_one_sentence
@@ -45,6 +46,7 @@ COMMANDS = {
     "calibrate": Calibrate,
     "prepare": Prepare,
     "render": Render,
+    "angles": Angles,
 }
 
 DESCRIPTION = (

@@ -58,9 +58,11 @@ class Predict:
     fov_x: MaybeNumber = None
     """Horizontal field of view in degrees."""
     detector: str = "auto"
-    """What finds people and joints: a detector by name (`sightline models` lists them), or a keypoint file."""
-    method: Literal["abspose", "deeplift"] = "abspose"
-    """What turns them into 3D: a network, or a prior of human poses (Lifting from the Deep)."""
+    """What finds people and joints: a detector by name (`sightline models` lists them), or a keypoint file; with
+    perspose, which needs no joints, also `boxes`: nobody but those in --box or --boxes, which must list every frame."""
+    method: Literal["abspose", "deeplift", "perspose"] = "abspose"
+    """What turns them into 3D: a network that lifts keypoints, a prior of human poses (Lifting from the Deep), or a
+    network that looks at the picture of each person and its camera (PersPose)."""
     any_orientation: bool = False
     """With deeplift: people may be upside down or lie; its prior is otherwise of upright people."""
     pitch_deg: MaybeNumber = None
@@ -121,8 +123,7 @@ class Predict:
 
     def run(self) -> int:
         """Open the sources, predict each, write, draw, tell."""
-        from sightline.lifter import weights_for
-        from sightline.pipeline import Lifter
+        from sightline.prediction.methods import estimator_of
         from sightline.prediction.run import Predictor
         from sightline.sources import open_sources
 
@@ -135,7 +136,6 @@ class Predict:
         sources = open_sources(self.inputs, every=self.every, limit=self.frames)
         try:
             paths = places(self, sources)
-            weights = weights_for(self.method, self.weights, any_orientation=self.any_orientation)
             tilt = asked_tilt(
                 cameras.camera,
                 method=self.method,
@@ -143,11 +143,18 @@ class Predict:
                 roll_deg=self.roll_deg,
                 tilts_deg=self.tilts_deg,
             )
-            lifter = Lifter(weights, device=self.device, root=self.root, tilt=tilt)
-            if self.camera != "auto":  # which tells what it finds
-                tell_level(lifter, cameras.camera)
+            estimator = estimator_of(
+                self.method,
+                self.weights,
+                device=self.device,
+                any_orientation=self.any_orientation,
+                root=self.root,
+                tilt=tilt,
+            )
+            if self.camera != "auto" and estimator.lifter is not None:  # auto tells what it finds
+                tell_level(estimator.lifter, cameras.camera)
             predictor = Predictor(
-                lifter,
+                estimator,
                 height_m=self.height_m,
                 on_floor=self.on_floor,
                 batch_size=self.batch_size,
@@ -226,7 +233,7 @@ class Predict:
                 from sightline.prediction.auto_camera import automatic
 
                 cameras, look = automatic(source, look, cameras, height_m=self.height_m, batch_size=self.batch_size)
-            with Outputs(paths, predictor.lifter, look.skeleton, source.fps) as outputs:
+            with Outputs(paths, predictor.estimator, look.skeleton, source.fps) as outputs:
                 predicted = predictor.predict(source, look, cameras, failed, repairs, shown.glimpse)
                 self._stream(source, predicted, outputs, shown)
                 problems += [*source.problems, *failed]

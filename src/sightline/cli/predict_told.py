@@ -29,7 +29,7 @@ def summary(
     source: Source, paths: Paths, tally: Tally, look: Look, predictor: Predictor, problems: Sequence[str]
 ) -> dict[str, Any]:
     """Return the figures of one source."""
-    scale = tally.scale(predictor.lifter)
+    scale = tally.scale(predictor.estimator)
     return {
         "source": source.name,
         "kind": source.kind,

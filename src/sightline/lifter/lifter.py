@@ -18,7 +18,7 @@ from sightline.camera import Camera
 from sightline.engine import Readied
 from sightline.errors import UsageError
 from sightline.gravity import Tilt
-from sightline.lifter.result import LiftResult, Row, Skipped, frames_of, person_of
+from sightline.lifter.result import LiftResult, Row, Skipped, frames_of, person_of, world_of
 from sightline.lifter.weights import engine_of
 from sightline.methods.abspose.decode import RootRule
 from sightline.methods.abspose.engines import WholeEngine
@@ -40,7 +40,6 @@ from sightline.structures import (
     Scale,
     ScaleBody,
     ScaleSource,
-    World,
 )
 
 
@@ -152,7 +151,7 @@ class Lifter:
             model=self.model,
             frames=frames,
             fps=keypoints.fps,
-            world=_world(camera),
+            world=world_of(camera),
         )
         return LiftResult(
             poses=poses,
@@ -280,12 +279,3 @@ def _body_source(heights: list[float | None]) -> ScaleBody:
     if given == 0:
         return "learned"
     return "given_height" if given == len(heights) else "mixed"
-
-
-def _world(camera: Camera) -> World | None:
-    """Gravity and floor of a camera that knows its world, which has z up and its floor at z = 0."""
-    if camera.rotation is None or camera.translation_m is None:
-        return None
-    up_cam = camera.rotation[:, 2].double().numpy()
-    height = -float(up_cam @ camera.translation_m.double().numpy())
-    return World(up_cam=up_cam, floor_cam=np.append(up_cam, height))

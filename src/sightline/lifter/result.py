@@ -12,7 +12,7 @@ from jaxtyping import Float
 from sightline.camera import Camera
 from sightline.engine import LiftedPeople
 from sightline.skeleton import Conversion
-from sightline.structures import Hypothesis, KeypointFrame, Keypoints, Person, PersonKeypoints, PoseFrame, Poses
+from sightline.structures import Hypothesis, KeypointFrame, Keypoints, Person, PersonKeypoints, PoseFrame, Poses, World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def person_of(row: Row, lifted: LiftedPeople, number: int, camera: Camera) -> Pe
         id=row.person.id,
         score=float(row.person.confidence.mean()),
         joints_cam_m=joints_cam,
-        root_depth_canonical=_canonical(joints_cam, camera),
+        root_depth_canonical=canonical_depth(joints_cam, camera),
         box_px=np.concatenate([seen.min(0), seen.max(0)]),
         keypoints_px=row.person.keypoints_px,
         confidence=row.person.confidence,
@@ -82,7 +82,8 @@ def person_of(row: Row, lifted: LiftedPeople, number: int, camera: Camera) -> Pe
     )
 
 
-def _canonical(joints_cam: Float[np.ndarray, "joint 3"], camera: Camera) -> float | None:
+def canonical_depth(joints_cam: Float[np.ndarray, "joint 3"], camera: Camera) -> float | None:
+    """Return the root's depth over the focal length (m/px); None for a lens without one focal length."""
     focal = camera.canonical_focal_px
     return None if focal is None else float(joints_cam[0, 2] / float(focal))
 
@@ -95,7 +96,9 @@ def _rivals(lifted: LiftedPeople, number: int, camera: Camera) -> tuple[Hypothes
     apart = np.linalg.norm(others - lifted.joints_cam[number], axis=-1).mean(-1)
     told = [
         Hypothesis(
-            score=float(shares[row]), joints_cam_m=others[row], root_depth_canonical=_canonical(others[row], camera)
+            score=float(shares[row]),
+            joints_cam_m=others[row],
+            root_depth_canonical=canonical_depth(others[row], camera),
         )
         for row in np.argsort(-shares, kind="stable")
         if shares[row] >= _RIVAL_SHARE and apart[row] >= _RIVAL_APART_M and np.isfinite(others[row]).all()
@@ -116,3 +119,12 @@ def frames_of(keypoints: Keypoints, rows: list[Row], people: list[Person]) -> tu
         PoseFrame(index=frame.index, time_s=time_s(frame), people=tuple(by_frame.get(frame.index, ())))
         for frame in keypoints.frames
     )
+
+
+def world_of(camera: Camera) -> World | None:
+    """Return gravity and floor of a camera that knows its world, with z up and its floor at z = 0; None of others."""
+    if camera.rotation is None or camera.translation_m is None:
+        return None
+    up_cam = camera.rotation[:, 2].double().numpy()
+    height = -float(up_cam @ camera.translation_m.double().numpy())
+    return World(up_cam=up_cam, floor_cam=np.append(up_cam, height))

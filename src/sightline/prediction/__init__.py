@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightline.errors import InputError
-from sightline.methods.abspose.weights import DEFAULT_WEIGHTS
 from sightline.structures import Poses
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from sightline.detect.protocol import Detector
     from sightline.pipeline import Smoothing
     from sightline.prediction.cameras import CameraFinder
+    from sightline.prediction.methods import Method
     from sightline.prediction.run import Look, Predictor
     from sightline.sources import Source
 
@@ -33,7 +33,8 @@ def predict(
     boxes: Sequence[Sequence[float]] | str | Path | None = None,
     height_m: float | None = None,
     on_floor: bool = False,
-    weights: str | Path = DEFAULT_WEIGHTS,
+    method: Method = "abspose",
+    weights: str | Path | None = None,
     device: str = "cpu",
     batch_size: int = 8,
     smoothing: Smoothing | None = None,
@@ -46,12 +47,14 @@ def predict(
         camera: camera, or the path of a camera file. None takes the focal length from the photo's EXIF, and where there
             is none assumes one, with a warning. "auto" asks the people who stand upright before it assumes: of each
             photo, or of the first seconds of a film whose camera stands still; they also tell gravity and floor.
-        detector: what finds people and joints, by name, or one of your own.
+        detector: what finds people and joints, by name, or one of your own; "boxes" is those in `boxes` alone, of
+            whom perspose needs no joints.
         boxes: (x0, y0, x1, y1) per person in the first picture (px, corner origin), who are then followed; or the path
             of a file of boxes.
         height_m: barefoot stature of the people, where known: it fixes the scale, which is learned otherwise.
         on_floor: fix the scale by the feet on the floor; needs a camera whose place in the world is known.
-        weights: name or passport of the lifter's weights.
+        method: "abspose" and "deeplift" lift keypoints, "perspose" looks at the picture of each person.
+        weights: name or passport of weights; None takes the method's own.
         device: PyTorch device of the networks.
         batch_size: frames per pass of the networks.
         smoothing: how time is used in films: "offline" (None) looks some seconds ahead, "online" only back, "off" not
@@ -70,9 +73,9 @@ def predict(
             not lifted.
     """
     from sightline.formats.camera import read_camera
-    from sightline.pipeline import Lifter
     from sightline.prediction.cameras import CameraFinder
     from sightline.prediction.looks import look_for
+    from sightline.prediction.methods import estimator_of
     from sightline.prediction.run import Predictor
 
     source = _source(image_or_path)
@@ -80,7 +83,7 @@ def predict(
     known = camera if path is None else None if str(path) == "auto" else read_camera(path)
     finder = CameraFinder(known, name="camera" if path is None else str(path))  # type: ignore[arg-type]
     predictor = Predictor(
-        Lifter(weights, device=device),
+        estimator_of(method, weights, device=device),
         height_m=height_m,
         on_floor=on_floor,
         batch_size=batch_size,
@@ -127,7 +130,7 @@ def predict_source(source: Source, look: Look, predictor: Predictor, cameras: Ca
     tally, frames, failed, first = Tally(), [], [], None
     for one in predictor.predict(source, look, cameras, failed):
         first = first or one
-        tally.add(one, predictor.lifter.skeleton.root)
+        tally.add(one, predictor.estimator.skeleton.root)
         own = one.known.camera is not first.known.camera
         frames.append(replace(one.frame, camera=one.known.camera) if own else one.frame)
     complaints = [*source.problems, *failed]
@@ -138,10 +141,10 @@ def predict_source(source: Source, look: Look, predictor: Predictor, cameras: Ca
     if tally.notice:
         complaints.append(tally.notice)
     poses = Poses(
-        skeleton=predictor.lifter.skeleton,
+        skeleton=predictor.estimator.skeleton,
         camera=first.known.camera,
-        scale=tally.scale(predictor.lifter),
-        model=predictor.lifter.model,
+        scale=tally.scale(predictor.estimator),
+        model=predictor.estimator.model,
         frames=tuple(frames),
         fps=source.fps,
         world=first.world,

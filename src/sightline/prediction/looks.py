@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from sightline.detect.boxes import Box, Boxes, parse_box, read_boxes
 from sightline.detect.follow import Follower
 from sightline.detect.guard import checked_detections, closed
@@ -13,7 +15,8 @@ from sightline.detect.protocol import Detection, Detector
 from sightline.detect.registry import AUTO, DETECTORS, load_detector
 from sightline.errors import UsageError
 from sightline.formats.detections import OwnFile, read_detections
-from sightline.prediction.run import Look
+from sightline.prediction.run import BOXES, Look
+from sightline.skeleton import get_skeleton
 from sightline.sources import Source, SourceFrame
 
 
@@ -32,8 +35,8 @@ def look_for(
 
     Args:
         source: photos, a film or a live camera; a film's detector may follow people from frame to frame.
-        detector: by name, one of the caller's own (which is not closed), or the path of a keypoint file or folder
-            of any tool that `read_keypoints_of` knows.
+        detector: by name, one of the caller's own (which is not closed), the path of a keypoint file or folder of any
+            tool that `read_keypoints_of` knows, or "boxes" for none: those in boxes, without joints.
         box: boxes of the first frame (of each photo).
         boxes: file of boxes.
         device: PyTorch device of the detector.
@@ -52,8 +55,14 @@ def look_for(
         return _InFile(Path(detector), min_score or 0.0, max_people)
     if max_people is not None and (box or boxes is not None):
         raise UsageError("--max-people: expected no boxes beside it, which say already who is meant")
+    if detector == BOXES and max_people is not None:
+        raise UsageError("--max-people: expected a detector beside it, got boxes, which say already who is meant")
     drawn = [parse_box(each) if isinstance(each, str) else each for each in box]
     listed = read_boxes(boxes) if boxes is not None else Boxes.drawn(drawn) if drawn else None
+    if detector == BOXES:
+        if listed is None:
+            raise UsageError("--detector boxes: expected --box or --boxes beside it, which say where people are")
+        return _BoxesOnly(listed, source.kind == "photos")
     if named:
         video = source.kind != "photos" and listed is None
         detector = load_detector(
@@ -104,6 +113,43 @@ class _InBoxes(_Looking):
         pictures = [frame.pixels for frame in frames]
         boxes = [self._boxes.of_photo(frame.index, frame.file, _size(frame)) or () for frame in frames]
         return self._follower.detect_photos(pictures, boxes, place=_place(frames[0]))
+
+
+class _BoxesOnly:
+    """Those in boxes, of whom nothing else is known: for methods that look at the pictures."""
+
+    name, skeleton = BOXES, get_skeleton("h36m17")
+
+    def __init__(self, boxes: Boxes, photos: bool) -> None:
+        if not photos and not boxes.by_index:
+            raise UsageError(
+                "--detector boxes: expected --boxes that list every frame of a film; to follow people from a first box "
+                "on, name a detector"
+            )
+        self._boxes, self._photos = boxes, photos
+
+    def people(self, frames: Sequence[SourceFrame]) -> list[tuple[Detection, ...]]:
+        return [tuple(_unseen(box, len(self.skeleton)) for box in self._listed(frame)) for frame in frames]
+
+    def _listed(self, frame: SourceFrame) -> Sequence[Box]:
+        if self._photos:
+            return self._boxes.of_photo(frame.index, frame.file, _size(frame)) or ()
+        return self._boxes.of_frame(frame.index - 1, frame.index, _size(frame)) or ()
+
+    def close(self) -> None:
+        pass
+
+
+def _unseen(box: Box, joints: int) -> Detection:
+    """Somebody of whom only the box is known."""
+    return Detection(
+        keypoints_px=np.full((joints, 2), np.nan),
+        confidence=np.zeros(joints),
+        score=1.0,
+        box_px=np.asarray(box.box_px, np.float64),
+        id=box.id,
+        height_m=box.height_m,
+    )
 
 
 class _InFile:

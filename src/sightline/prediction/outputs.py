@@ -15,7 +15,7 @@ from sightline.errors import InputError
 from sightline.formats.keypoints_stream import KeypointWriter
 from sightline.formats.poses_stream import PoseWriter
 from sightline.formats.world_stream import WorldWriter
-from sightline.pipeline import Lifter
+from sightline.prediction.estimator import Told
 from sightline.prediction.predicted import Predicted
 from sightline.prediction.tally import Tally
 from sightline.skeleton import Skeleton
@@ -50,13 +50,13 @@ class Outputs:
 
     Args:
         paths: what is written where.
-        lifter: whose model and scale the poses file tells.
+        estimator: whose model and scale the poses file tells.
         seen: the joint set of the detector.
         fps: frames per second, where known.
     """
 
-    def __init__(self, paths: Paths, lifter: Lifter, seen: Skeleton, fps: float | None) -> None:
-        self.paths, self.lifter, self.seen, self.fps = paths, lifter, seen, fps
+    def __init__(self, paths: Paths, estimator: Told, seen: Skeleton, fps: float | None) -> None:
+        self.paths, self.estimator, self.seen, self.fps = paths, estimator, seen, fps
         self.tally = Tally()
         self._stack = contextlib.ExitStack()
         self._poses: PoseWriter | None = None
@@ -75,7 +75,7 @@ class Outputs:
     ) -> None:
         """Give the files their names, or leave nothing behind where anything failed."""
         if kind is None and self._poses is not None:
-            self._poses.scale = self.tally.scale(self.lifter)
+            self._poses.scale = self.tally.scale(self.estimator)
         self._stack.__exit__(kind, error, trace)
 
     def take(self, predicted: Iterable[Predicted]) -> None:
@@ -90,7 +90,7 @@ class Outputs:
             InputError: if a frame has another size than those before and keypoints are written, or a camera whose place
                 in the world is unknown and world poses are.
         """
-        self.tally.add(one, self.lifter.skeleton.root)
+        self.tally.add(one, self.estimator.skeleton.root)
         if self._poses is None:
             self._open(one)
         assert self._poses is not None
@@ -114,10 +114,10 @@ class Outputs:
         """Return some of the frames that were written as poses of their own."""
         assert self._camera is not None
         return Poses(
-            skeleton=self.lifter.skeleton,
+            skeleton=self.estimator.skeleton,
             camera=self._camera,
-            scale=self.tally.scale(self.lifter),
-            model=self.lifter.model,
+            scale=self.tally.scale(self.estimator),
+            model=self.estimator.model,
             frames=frames,
             fps=self.fps,
             world=self._ground,
@@ -130,10 +130,10 @@ class Outputs:
         self._poses = self._stack.enter_context(
             PoseWriter(
                 self.paths.poses,
-                skeleton=self.lifter.skeleton,
+                skeleton=self.estimator.skeleton,
                 camera=camera,
-                scale=self.tally.scale(self.lifter),
-                model=self.lifter.model,
+                scale=self.tally.scale(self.estimator),
+                model=self.estimator.model,
                 fps=self.fps,
                 world=one.world,
             )
@@ -144,7 +144,7 @@ class Outputs:
             )
         if self.paths.world is not None:
             self._world = self._stack.enter_context(
-                WorldWriter(self.paths.world, skeleton=self.lifter.skeleton, fps=self.fps)
+                WorldWriter(self.paths.world, skeleton=self.estimator.skeleton, fps=self.fps)
             )
 
     def _write_world(self, frame: PoseFrame, camera: Camera) -> None:

@@ -1,28 +1,29 @@
-"""Frames → people in metres: detector, camera, lifter, sizes and ids, one batch of frames after the other."""
+"""Frames → people in metres: detector, camera, estimator, sizes and ids, one batch of frames after the other."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
-
-import numpy as np
+from dataclasses import replace
+from typing import Final, Protocol, runtime_checkable
 
 from sightline.detect.protocol import Detection
 from sightline.errors import InputError, UsageError
 from sightline.methods.deeplift.judging import judged
 from sightline.pipeline import Lifter, Smoothing, check_smoothing
-from sightline.prediction.cameras import CameraFinder, KnownCamera
+from sightline.prediction.cameras import CameraFinder
+from sightline.prediction.estimator import Estimator, Found, FromKeypoints
 from sightline.prediction.predicted import Predicted
 from sightline.prediction.sizes import FloorSizes
 from sightline.prediction.steady import Steady, sized, steadied
 from sightline.skeleton import Skeleton
 from sightline.sources import Source, SourceFrame
-from sightline.structures import KeypointFrame, Keypoints, PersonKeypoints, PoseFrame, ScaleBody
+from sightline.structures import KeypointFrame, PersonKeypoints, PoseFrame, ScaleBody
 from sightline.temporal.keypoint_repair import RepairReport
 from sightline.tracking import Tracker
 
+BOXES: Final = "boxes"
+"""The name of what looks for nobody beside those whose boxes are given, and finds no joints."""
 USUAL_FPS = 30.0
 """Frames per second that a film without any is taken to have."""
 
@@ -45,21 +46,11 @@ class Look(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Seen:
-    """A frame that has been looked at."""
-
-    source: SourceFrame
-    image_size: tuple[int, int]
-    known: KnownCamera
-    people: tuple[PersonKeypoints, ...]
-
-
 class Predictor:
-    """Predicts people in sources of frames; holds the lifter, which serves many sources.
+    """Predicts people in sources of frames; holds the estimator, which serves many sources.
 
     Args:
-        lifter: turns keypoints into poses.
+        estimator: places people who were found; a `Lifter` does so by their keypoints.
         height_m: barefoot stature (m) of everybody whose own is not known.
         on_floor: fix the size of people whose stature is not known by their feet on the floor; needs cameras whose
             place in the world is known.
@@ -70,7 +61,7 @@ class Predictor:
 
     def __init__(
         self,
-        lifter: Lifter,
+        estimator: Estimator | Lifter,
         *,
         height_m: float | None = None,
         on_floor: bool = False,
@@ -82,7 +73,8 @@ class Predictor:
         check_smoothing(smoothing)
         if on_floor and height_m is not None:
             raise UsageError("on_floor: expected either --height-m or --on-floor to fix the size of people, got both")
-        self.lifter, self.height_m, self.on_floor, self.batch_size = lifter, height_m, on_floor, batch_size
+        self.estimator = FromKeypoints(estimator) if isinstance(estimator, Lifter) else estimator
+        self.height_m, self.on_floor, self.batch_size = height_m, on_floor, batch_size
         self.smoothing: Smoothing | None = smoothing
 
     def predict(
@@ -109,9 +101,14 @@ class Predictor:
             repairs: takes the report of what was repaired over time, when all frames are done.
             glimpse: called with every frame as soon as its people are known, with its pixels, before time is used.
         """
+        if look.name == BOXES and self.estimator.lifter is not None:
+            raise UsageError(
+                f"detector: expected one that finds joints, which method '{self.estimator.model.method}' lifts; got "
+                "boxes, which are enough for methods that look at the pictures (perspose)"
+            )
         timed = self._timed(source, look, cameras, [] if failed is None else failed, repairs, glimpse)
-        if source.kind == "live":  # nobody waits for others there, and alone judging takes too long
-            return timed
+        if source.kind == "live" or self.estimator.skeleton.name != "h36m17":
+            return timed  # live, nobody waits for others, and alone judging takes too long
         return _judged(timed, self.batch_size)
 
     def _timed(
@@ -125,14 +122,14 @@ class Predictor:
     ) -> Iterator[Predicted]:
         """Predict frames, and use time."""
         raw = self._predicted(source, look, cameras, failed)
-        sizes = FloorSizes.of(self.lifter.skeleton) if self.on_floor else None
+        sizes = FloorSizes.of(self.estimator.skeleton) if self.on_floor else None
         usual: Smoothing = "online" if source.kind == "live" else "offline"
         smoothing = usual if self.smoothing is None else self.smoothing
         if source.kind == "photos" or smoothing == "off":
             yield from _plain(raw, sizes, glimpse)
             return
         steady = Steady(
-            self.lifter, look.skeleton, source.fps or USUAL_FPS, smoothing, height_m=self.height_m, sizes=sizes
+            self.estimator, look.skeleton, source.fps or USUAL_FPS, smoothing, height_m=self.height_m, sizes=sizes
         )
         try:
             yield from steadied(raw, steady, glimpse)
@@ -142,7 +139,7 @@ class Predictor:
 
     def _predicted(self, source: Source, look: Look, cameras: CameraFinder, failed: list[str]) -> Iterator[Predicted]:
         """Predict frames on their own, with ids that last."""
-        tracker = None if source.kind == "photos" else Tracker(self.lifter.skeleton)
+        tracker = None if source.kind == "photos" else Tracker(self.estimator.skeleton)
         size = 1 if source.kind == "live" else self.batch_size
         for frames in _batches(source.frames(), size):
             for camera, seen in itertools.groupby(
@@ -153,39 +150,36 @@ class Predictor:
 
     def _looked(
         self, source: Source, frames: list[SourceFrame], look: Look, cameras: CameraFinder, failed: list[str]
-    ) -> list[_Seen]:
+    ) -> list[Found]:
         """Find camera and people of frames; photos that fail are named."""
         if source.kind != "photos":
             knowns = [cameras.of(frame) for frame in frames]
             found = look.people(frames)
-            return [_seen(*row) for row in zip(frames, knowns, found, strict=True)]
+            return [Found.of(*row) for row in zip(frames, knowns, found, strict=True)]
         done = []
         for frame in frames:
             try:
-                done.append(_seen(frame, cameras.of(frame), look.people([frame])[0]))
+                done.append(Found.of(frame, cameras.of(frame), look.people([frame])[0]))
             except InputError as error:
                 failed.append(f"{frame.file or f'photo {frame.index}'}: {error}")
         return done
 
     def _lifted(
         self,
-        seen: list[_Seen],
+        seen: list[Found],
         skeleton: Skeleton,
         fps: float | None,
         tracker: Tracker | None,
     ) -> Iterator[Predicted]:
-        """Lift frames that one camera took, then give ids."""
+        """Place the people of frames that one camera took, then give ids."""
         known, image_size = seen[0].known, seen[0].image_size
         if self.on_floor and not known.camera.has_world:
             raise UsageError(
                 "on_floor: expected a camera whose place in the world is known (camera_from_world in its file), "
                 "got one without"
             )
-        rows = tuple(KeypointFrame(index=each.source.index, people=_numbered(each.people)) for each in seen)
-        keypoints = Keypoints(skeleton=skeleton, image_size=image_size, frames=rows, fps=fps)
-        result = self.lifter.lift(keypoints, known.camera, height_m=self.height_m, plausibility=False)
-        world = result.poses.world
-        for each, lifted in zip(seen, result.poses.frames, strict=True):
+        placed = self.estimator.place(seen, skeleton, fps=fps, height_m=self.height_m)
+        for each, lifted in zip(seen, placed.frames, strict=True):
             found = [each.people[person.id] for person in lifted.people if person.id is not None]
             people = tuple(replace(person, id=one.id) for person, one in zip(lifted.people, found, strict=True))
             if tracker is not None:
@@ -193,7 +187,7 @@ class Predictor:
                 people = tracker.update(people, _time_s(each.source, fps), taken=taken)
             ids = {id(one): person.id for one, person in zip(found, people, strict=True)}
             named = tuple(replace(one, id=ids.get(id(one), one.id)) for one in each.people)
-            lost = [one for one in result.skipped if one.frame == each.source.index]
+            lost = [one for one in placed.skipped if one.frame == each.source.index]
             yield Predicted(
                 pixels=each.source.pixels,
                 frame=PoseFrame(
@@ -202,15 +196,14 @@ class Predictor:
                 known=known,
                 keypoints=KeypointFrame(index=each.source.index, people=named),
                 image_size=image_size,
-                world=world,
+                world=placed.world,
                 bodies=tuple(self._body(one) for one in found),
                 skipped=tuple(replace(one, id=None if one.id is None else each.people[one.id].id) for one in lost),
             )
 
     def _body(self, person: PersonKeypoints) -> ScaleBody:
-        if person.height_m is not None or self.height_m is not None:
-            return "learned" if self.lifter.mean_stature_m is None else "given_height"
-        return "on_floor" if self.on_floor else "learned"
+        height_m = person.height_m or self.height_m
+        return self.estimator.body_of(height_m) if height_m or not self.on_floor else "on_floor"
 
 
 def _judged(predicted: Iterator[Predicted], together: int) -> Iterator[Predicted]:
@@ -245,11 +238,6 @@ def _plain(
         yield done
 
 
-def _numbered(people: tuple[PersonKeypoints, ...]) -> tuple[PersonKeypoints, ...]:
-    """Return the people with their places in the frame as ids, by which they are found again after lifting."""
-    return tuple(replace(person, id=place) for place, person in enumerate(people))
-
-
 def _batches(frames: Iterable[SourceFrame], size: int) -> Iterator[list[SourceFrame]]:
     rest = iter(frames)
     while batch := list(itertools.islice(rest, size)):
@@ -260,23 +248,5 @@ def _time_s(frame: SourceFrame, fps: float | None) -> float:
     return frame.time_s if frame.time_s is not None else frame.index / (fps or USUAL_FPS)
 
 
-def _same_camera(seen: _Seen) -> tuple[int, tuple[int, int]]:
+def _same_camera(seen: Found) -> tuple[int, tuple[int, int]]:
     return id(seen.known), seen.image_size
-
-
-def _seen(frame: SourceFrame, known: KnownCamera, people: tuple[Detection, ...]) -> _Seen:
-    height, width = frame.pixels.shape[:2]
-    return _Seen(
-        source=frame,
-        image_size=(width, height),
-        known=known,
-        people=tuple(
-            PersonKeypoints(
-                id=person.id,
-                keypoints_px=np.asarray(person.keypoints_px, np.float64),
-                confidence=np.asarray(person.confidence, np.float64),
-                height_m=person.height_m,
-            )
-            for person in people
-        ),
-    )

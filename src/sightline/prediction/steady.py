@@ -1,4 +1,4 @@
-"""Predicted frames made steady over time: keypoints repaired, people lifted anew, sizes from the floor, poses smoothed.
+"""Predicted frames made steady over time: keypoints repaired and lifted anew, sizes from the floor, poses smoothed.
 
 Frames come out in the order in which they went in, later by as much as the future is asked for: some seconds where the
 film is known ("offline"), none where it is not ("online"). Waiting frames hold no pixels, so memory stays small.
@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from sightline.pipeline import Lifter, Smoothing
+from sightline.pipeline import Smoothing
+from sightline.prediction.estimator import Estimator
 from sightline.prediction.predicted import Predicted
 from sightline.prediction.sizes import FloorSizes
 from sightline.skeleton import Skeleton
@@ -27,7 +28,7 @@ class Steady:
     """Takes one film's predicted frames in order and gives them back steady.
 
     Args:
-        lifter: lifts people anew whose keypoints were repaired.
+        estimator: who placed them; of those that lift keypoints, people are lifted anew whose keypoints were repaired.
         skeleton: the detector's joint set.
         fps: frames per second.
         smoothing: "offline" or "online".
@@ -37,7 +38,7 @@ class Steady:
 
     def __init__(
         self,
-        lifter: Lifter,
+        estimator: Estimator,
         skeleton: Skeleton,
         fps: float,
         smoothing: Smoothing,
@@ -46,26 +47,29 @@ class Steady:
         sizes: FloorSizes | None = None,
     ) -> None:
         lag = math.ceil(REPAIR_LAG_S * fps) if smoothing == "offline" else 0
-        self.lifter, self.skeleton, self.fps, self.height_m = lifter, skeleton, fps, height_m
+        self.lifter, self.skeleton, self.fps, self.height_m = estimator.lifter, skeleton, fps, height_m
         self._sizes = sizes
-        self._repair = KeypointRepair(skeleton, fps=fps, lag_frames=lag)
-        self._smoother = PoseSmoother(lifter.skeleton, fps=fps, mode="offline" if smoothing == "offline" else "online")
+        self._repair = None if self.lifter is None else KeypointRepair(skeleton, fps=fps, lag_frames=lag)
+        self._smoother = PoseSmoother(
+            estimator.skeleton, fps=fps, mode="offline" if smoothing == "offline" else "online"
+        )
         self._seen: deque[Predicted] = deque()
         self._lifted: deque[Predicted] = deque()
 
     @property
     def report(self) -> RepairReport:
         """What was repaired so far."""
-        return self._repair.report
+        return RepairReport(people=()) if self._repair is None else self._repair.report
 
     def push(self, one: Predicted) -> list[Predicted]:
         """Take the next frame; return those that are ready, without pixels."""
         self._seen.append(replace(one, pixels=None))
-        return self._through(self._repair.push(one.keypoints))
+        return self._through([one.keypoints] if self._repair is None else self._repair.push(one.keypoints))
 
     def finish(self) -> list[Predicted]:
         """Return the frames that still wait."""
-        return self._through(self._repair.finish()) + self._ready(self._smoother.finish())
+        rest = [] if self._repair is None else self._repair.finish()
+        return self._through(rest) + self._ready(self._smoother.finish())
 
     def _through(self, mended: list[KeypointFrame]) -> list[Predicted]:
         ready: list[Predicted] = []
@@ -102,6 +106,7 @@ class Steady:
         """People of one frame by id, lifted once more; without those who cannot be."""
         frame = KeypointFrame(index=one.frame.index, people=tuple(people))
         keypoints = Keypoints(skeleton=self.skeleton, image_size=one.image_size, frames=(frame,), fps=self.fps)
+        assert self.lifter is not None  # nothing is repaired for others
         result = self.lifter.lift(keypoints, one.known.camera, height_m=self.height_m, plausibility=False)
         return {person.id: person for person in result.poses.frames[0].people}
 

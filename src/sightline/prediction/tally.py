@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.pipeline import Lifter
+from sightline.prediction.estimator import Told
 from sightline.prediction.predicted import Predicted
 from sightline.self_calibration import FoundCamera
 from sightline.structures import Scale, ScaleBody, ScaleSource
@@ -118,7 +118,7 @@ class Tally:
         total = self.people + self.skipped
         return f"{self.skipped} of {total} people could not be lifted: {reasons}" if reasons else ""
 
-    def scale(self, lifter: Lifter) -> Scale:
+    def scale(self, estimator: Told) -> Scale:
         """Return how the scale of all results together was fixed."""
         sources, bodies = list(self._sources), list(self._bodies) or ["learned"]
         notes = []
@@ -126,7 +126,7 @@ class Tally:
             notes.append(", ".join(f"{count} × {source}" for source, count in self._sources.items()))
         if self._told:
             notes.append(self._told[0] + (" (the first camera; the others differ)" if len(self._told) > 1 else ""))
-        stand_in = lifter.stand_in()
+        stand_in = estimator.stand_in()
         if "learned" in bodies and stand_in is not None:
             notes.append(stand_in)
         return Scale(

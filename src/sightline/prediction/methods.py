@@ -1,0 +1,55 @@
+"""The methods that place people who were found, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from sightline.errors import UsageError
+from sightline.gravity import Tilt
+from sightline.lifter import Lifter, weights_for
+from sightline.methods.abspose.decode import RootRule
+from sightline.prediction.estimator import Estimator, FromKeypoints
+
+Method = Literal["abspose", "deeplift", "perspose"]
+PERSPOSE_WEIGHTS = "perspose-synth"
+
+
+def estimator_of(
+    method: Method = "abspose",
+    weights: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    any_orientation: bool = False,
+    root: RootRule = "learned",
+    tilt: Tilt | None = None,
+) -> Estimator:
+    """Return what places people.
+
+    Args:
+        method: by name; perspose looks at the pictures, the others at keypoints alone.
+        weights: by name, or the path of a passport; None takes the method's own.
+        device: PyTorch device of the network.
+        any_orientation: of deeplift, whether people may be upside down or lie.
+        root: of abspose, where absolute positions come from.
+        tilt: of deeplift, how cameras are tilted that do not know their place in the world.
+
+    Raises:
+        UsageError: for a method that there is not, weights that there are not or of another method, and what the method
+            does not know.
+        InputError: for weights whose files are broken.
+    """
+    if method not in get_args(Method):
+        raise UsageError(f"method: expected one of {', '.join(get_args(Method))}, got '{method}'")
+    if method != "perspose":
+        chosen = weights_for(method, weights, any_orientation=any_orientation)
+        return FromKeypoints(Lifter(chosen, device=device, root=root, tilt=tilt))
+    if any_orientation:
+        raise UsageError("any_orientation: expected method 'deeplift' beside it, got 'perspose'")
+    if root != "learned":
+        raise UsageError(f"root: 'perspose' knows only 'learned', got '{root}'")
+    if tilt is not None:
+        raise UsageError("tilt: 'perspose' does not ask how the camera is tilted")
+    from sightline.prediction.perspose import PersPoseEstimator  # timm takes seconds
+
+    return PersPoseEstimator(PERSPOSE_WEIGHTS if weights is None else weights, device=device)

@@ -1,0 +1,189 @@
+"""PersPose as an estimator: everybody's box, the picture and its camera → joints in metres in the camera's frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from sightline import __version__
+from sightline.camera import Camera
+from sightline.detect.protocol import Detection
+from sightline.errors import InputError, UsageError
+from sightline.landmarks import ALL_LANDMARKS, rows_of
+from sightline.lifter.result import canonical_depth, world_of
+from sightline.methods.perspose.flip import flip_averaged
+from sightline.methods.perspose.model import as_input
+from sightline.methods.perspose.samples import Person as Subject
+from sightline.methods.perspose.samples import samples
+from sightline.methods.perspose.weights import load_perspose
+from sightline.nn.device import torch_device
+from sightline.pipeline import Lifter, Skipped
+from sightline.prediction.estimator import Found, Placed
+from sightline.skeleton import Skeleton, get_skeleton
+from sightline.stature import stature_from_joints
+from sightline.structures import ModelInfo, Person, PoseFrame, ScaleBody
+
+GROWN: Final = 0.12
+"""What a box of joints lacks of the person's outline on each side, as a share of its longer side: a head rises above
+the eyes, feet and hands reach beyond ankles and wrists."""
+_ALIKE: Final = 0.02
+NO_BOX: Final = "neither a box nor joints say where they are"
+NO_CROP: Final = "the box lies where the camera cannot see"
+BEHIND: Final = "the network places them behind the camera"
+
+
+class PersPoseEstimator:
+    """Places people by what a PersPose network sees of them in the picture.
+
+    Poses are those of `h36m17`, of which the network must know all joints. Keypoints of the poses are the joints as the
+    network sees them; outside the picture, nobody did, and their confidence is 0.
+
+    Args:
+        weights: name of weights inside the package, or the path of a passport.
+        device: PyTorch device that the network runs on.
+        batch_size: people per pass of the network.
+        flip: also ask about the mirrored crop and average, which costs one more pass and lowers errors a little.
+
+    Raises:
+        UsageError: if there are no such weights, or no such device.
+        InputError: if the files are broken, or the network does not know the joints.
+    """
+
+    def __init__(self, weights: str | Path, *, device: str = "cpu", batch_size: int = 32, flip: bool = True) -> None:
+        if batch_size < 1:
+            raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
+        self.device, self.batch_size, self.flip = torch_device(device), batch_size, flip
+        network, self.passport = load_perspose(weights)
+        self.network = network.to(self.device)
+        self.skeleton: Skeleton = get_skeleton("h36m17")
+        known = network.config.landmarks
+        names = [ALL_LANDMARKS[row] for row in rows_of(self.skeleton)]
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise InputError(f"weights '{self.passport.name}': expected a network that knows {', '.join(missing)}")
+        self._rows = [known.index(name) for name in names]
+
+    @property
+    def model(self) -> ModelInfo:
+        """Method and weights, as the results tell them."""
+        return ModelInfo(method="perspose", weights=self.passport.name, version=__version__)
+
+    @property
+    def lifter(self) -> Lifter | None:
+        """Nobody: pixels tell the pose, so repaired keypoints change nothing."""
+        return None
+
+    def stand_in(self, skeleton: str | None = None) -> str | None:
+        """No stature stands in: sizes were learned in metres."""
+        del skeleton
+        return None
+
+    def body_of(self, height_m: float | None) -> ScaleBody:
+        """Given where it is: poses are then scaled about the camera, which leaves the picture as it is."""
+        return "learned" if height_m is None else "given_height"
+
+    def place(
+        self, frames: Sequence[Found], seen: Skeleton, *, fps: float | None = None, height_m: float | None = None
+    ) -> Placed:
+        """Look at everybody in frames that one camera took; see `Estimator`."""
+        del seen, fps
+        camera = _camera(frames[0])
+        boxes = [[body_box(one) for one in frame.detections] for frame in frames]
+        asked = [(row, place) for row, its in enumerate(boxes) for place, box in enumerate(its) if box is not None]
+        told = self._joints([(frames[row].source.pixels, boxes[row][place]) for row, place in asked], camera)
+        people: list[list[Person]] = [[] for _ in frames]
+        skipped = [
+            Skipped(frame=frame.source.index, id=place, reason=NO_BOX)
+            for frame, its in zip(frames, boxes, strict=True)
+            for place, box in enumerate(its)
+            if box is None
+        ]
+        for (row, place), joints in zip(asked, told, strict=True):
+            frame = frames[row]
+            height = frame.detections[place].height_m or height_m
+            joints = joints if height is None else _sized(joints, height)
+            if not np.isfinite(joints).all() or joints[0, 2] <= 0:
+                reason = BEHIND if np.isfinite(joints).all() else NO_CROP
+                skipped.append(Skipped(frame=frame.source.index, id=place, reason=reason))
+                continue
+            box = boxes[row][place]
+            assert box is not None
+            people[row].append(_person(joints, box, place, frame, camera))
+        return Placed(
+            tuple(
+                PoseFrame(index=frame.source.index, time_s=frame.source.time_s, people=tuple(its))
+                for frame, its in zip(frames, people, strict=True)
+            ),
+            tuple(skipped),
+            world_of(camera),
+        )
+
+    @torch.inference_mode()
+    def _joints(
+        self, subjects: Sequence[tuple[np.ndarray, np.ndarray | None]], camera: Camera
+    ) -> Float[np.ndarray, "person 17 3"]:
+        """Joints (m, the camera's frame) of people in boxes; NaN for whom there is no crop."""
+        found = [np.empty((0, len(self._rows), 3))]
+        for start in range(0, len(subjects), self.batch_size):
+            part = subjects[start : start + self.batch_size]
+            people = [(pixels, Subject(box_px=box, camera=camera)) for pixels, box in part if box is not None]
+            batch = samples(people, self.network.config)
+            image, intrinsics = as_input(batch.crops).to(self.device), batch.views.intrinsics.to(self.device)
+            answers = flip_averaged(self.network, image, intrinsics) if self.flip else self.network(image, intrinsics)
+            answers = type(answers)(*(part.cpu() for part in answers))
+            joints = answers.joints_in_camera(batch.views)[:, self._rows]
+            found.append(torch.where(batch.views.valid[:, None, None], joints, torch.nan).double().numpy())
+        return np.concatenate(found)
+
+
+def _camera(frame: Found) -> Camera:
+    """The camera of a frame at the size of its picture."""
+    return frame.known.camera.scaled_to(frame.image_size)
+
+
+def body_box(detection: Detection) -> Float[np.ndarray, "4"] | None:
+    """Return the box (px: left, top, right, bottom) of somebody's outline: the detector's, or the joints', grown.
+
+    None where nothing was seen. A box that is the joints' own extent, as following gives it, is grown as well.
+    """
+    seen = detection.keypoints_px[np.isfinite(detection.keypoints_px).all(-1) & (detection.confidence > 0)]
+    extent = np.concatenate([seen.min(0), seen.max(0)]) if len(seen) >= 2 else None
+    box = None if detection.box_px is None else np.asarray(detection.box_px, np.float64)
+    if box is not None:
+        if not np.isfinite(box).all() or (box[2:] <= box[:2]).any():
+            box = None
+        elif extent is None or np.abs(box - extent).max() > _ALIKE * (box[2:] - box[:2]).max():
+            return box
+    grown = box if box is not None else extent
+    if grown is None or not (grown[2:] > grown[:2]).any():
+        return None
+    more = GROWN * (grown[2:] - grown[:2]).max()
+    return grown + np.array([-more, -more, more, more])
+
+
+def _sized(joints: Float[np.ndarray, "17 3"], height_m: float) -> Float[np.ndarray, "17 3"]:
+    """The same picture of somebody of a given stature: joints scaled about the camera."""
+    return joints * (height_m / float(stature_from_joints(torch.from_numpy(joints))))
+
+
+def _person(
+    joints: Float[np.ndarray, "17 3"], box: Float[np.ndarray, "4"], place: int, frame: Found, camera: Camera
+) -> Person:
+    px, before = camera.project(torch.from_numpy(joints))
+    points = torch.where(before[:, None], px, torch.nan).numpy()
+    inside = ((points >= 0) & (points <= np.array(frame.image_size))).all(-1)
+    score = float(frame.detections[place].score)
+    return Person(
+        id=place,
+        score=score,
+        joints_cam_m=joints,
+        root_depth_canonical=canonical_depth(joints, camera),
+        box_px=box,
+        keypoints_px=points,
+        confidence=np.where(inside, score, 0.0),
+    )
