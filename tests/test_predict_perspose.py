@@ -28,7 +28,7 @@ from sightline.prediction import predict_source
 from sightline.prediction.cameras import CameraFinder
 from sightline.prediction.looks import look_for
 from sightline.prediction.methods import estimator_of
-from sightline.prediction.perspose import GROWN, PersPoseEstimator, body_box
+from sightline.prediction.perspose import PersPoseEstimator, body_box
 from sightline.prediction.run import Predictor
 from sightline.skeleton import get_skeleton
 from sightline.sources import open_sources
@@ -234,9 +234,9 @@ def test_who_cannot_be_placed_is_named(weights: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(("box", "joints", "expected"), [
     ((10, 20, 50, 120), None, (10, 20, 50, 120)),  # the detector's own
     ((10, 20, 50, 120), [(15, 25), (40, 110)], (10, 20, 50, 120)),
-    (None, [(15, 25), (40, 125)], (15 - 100 * GROWN, 25 - 100 * GROWN, 40 + 100 * GROWN, 125 + 100 * GROWN)),
-    ((15, 25, 40, 125), [(15, 25), (40, 125)], (15 - 12, 25 - 12, 40 + 12, 125 + 12)),  # joints' extent as a box
-    ((10, 20, 10, 120), [(15, 25), (40, 125)], (15 - 12, 25 - 12, 40 + 12, 125 + 12)),  # no area
+    (None, [(15, 25), (40, 125)], (5, 15, 50, 135)),
+    ((15, 25, 40, 125), [(15, 25), (40, 125)], (5, 15, 50, 135)),  # joints' extent as a box
+    ((10, 20, 10, 120), [(15, 25), (40, 125)], (5, 15, 50, 135)),  # no area
     ((np.nan, 20, 50, 120), None, None),
     (None, [(15, 25)], None),
     (None, None, None),
@@ -251,7 +251,8 @@ def test_boxes_are_of_whole_people(box: tuple | None, joints: list | None, expec
             confidence=np.isfinite(points).all(-1).astype(float),
             score=1.0,
             box_px=None if box is None else np.array(box, float),
-        )
+        ),
+        H36M,
     )
     assert (found is None) == (expected is None)
     if found is not None and expected is not None:

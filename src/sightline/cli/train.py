@@ -21,6 +21,7 @@ from sightline.cli.options import (
 from sightline.errors import UsageError
 
 if TYPE_CHECKING:
+    from sightline.cli.train_pictures import PictureOptions
     from sightline.formats.weights import Passport
     from sightline.training.config import LifterConfig, PartialRunConfig, PersPoseRunConfig
     from sightline.training.run import Trained
@@ -36,8 +37,16 @@ class Train:
     """Motion capture as `sightline prepare mocap` writes it; procedural poses for smoke runs when left out."""
     pictures: MaybePath = None
     """For recipes that learn from pictures: a set as `sightline render` writes it."""
+    real: tuple[Path, ...] = ()
+    """For these: labels of real people, alone or beside --pictures: files of poses, or of any tool's 2D keypoints."""
+    real_pictures: tuple[Path, ...] = ()
+    """For each file of --real, in their order, the folder of its photos, or its film."""
+    shares: tuple[float, ...] = ()
+    """How often people are drawn of each file of --real and, last, of --pictures; all alike when left out."""
     held_out: MaybePath = None
-    """For these: a set of other people, on which the network is validated and scored."""
+    """For these: other people, on whom the network is validated and scored: a rendered set, or a file of poses."""
+    held_out_pictures: MaybePath = None
+    """For a file of poses: the folder of its photos, or its film."""
     out: MaybeOut = None
     """Folder of the run: checkpoints, TensorBoard logs, weights with their passport; runs/RECIPE by default."""
     error_model: MaybePath = None
@@ -91,7 +100,7 @@ class Train:
             from sightline.cli.train_pictures import train_on_pictures
 
             return train_on_pictures(
-                config, first, folder, pictures=self.pictures, held_out=self.held_out,
+                config, first, folder, sources=self._sources(),
                 accelerator=self.accelerator, devices=self.devices, command=recorded_command(),
             )  # fmt: skip
         from sightline.training.data import read_splits
@@ -107,6 +116,14 @@ class Train:
         if trained.rank != 0:
             return trained, None
         return trained, ship_lifter(trained, splits, folder, command=recorded_command())
+
+    def _sources(self) -> PictureOptions:
+        from sightline.cli.train_pictures import PictureOptions
+
+        return PictureOptions(
+            pictures=self.pictures, real=self.real, real_pictures=self.real_pictures, shares=self.shares,
+            held_out=self.held_out, held_out_pictures=self.held_out_pictures,
+        )  # fmt: skip
 
     def _config(self) -> tuple[LifterConfig | PartialRunConfig | PersPoseRunConfig, Any]:
         """The recipe with what the options change, and the network that the run starts from."""
@@ -125,8 +142,8 @@ class Train:
             )
         if sees and self.library is not None:
             raise UsageError("--library: this recipe learns from pictures; give --pictures and --held-out")
-        if not sees and (self.pictures or self.held_out):
-            raise UsageError("--pictures, --held-out: this recipe learns from motion capture; give --library")
+        if not sees and self._sources().given:
+            raise UsageError("--pictures, --real, --held-out: this recipe learns from motion capture; give --library")
         if not sees and self.workers is not None:
             raise UsageError("--workers: this recipe cuts out no crops")
         changes = {"steps": self.steps, "seed": self.seed, "threads": self.threads, "workers": self.workers}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,13 +19,29 @@ _SMOKE: Final = (48, 16)
 """People of a smoke run, to learn from and to be scored on."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PictureOptions:
+    """Where the pictures come from, as `sightline train` is told; its help says what each is."""
+
+    pictures: Path | None
+    real: tuple[Path, ...]
+    real_pictures: tuple[Path, ...]
+    shares: tuple[float, ...]
+    held_out: Path | None
+    held_out_pictures: Path | None
+
+    @property
+    def given(self) -> bool:
+        """Whether anything was."""
+        return any((self.pictures, self.real, self.real_pictures, self.shares, self.held_out, self.held_out_pictures))
+
+
 def train_on_pictures(
     config: PersPoseRunConfig,
     first: Any,
     folder: Path,
     *,
-    pictures: Path | None,
-    held_out: Path | None,
+    sources: PictureOptions,
     accelerator: str,
     devices: int,
     command: str,
@@ -32,13 +49,20 @@ def train_on_pictures(
     """Train, score on held-out people, write weights and passport; no passport from processes but the first.
 
     Raises:
-        UsageError: where one of the two sets is missing.
-        InputError: for what is no set.
+        UsageError: where pictures to learn from or to be scored on are missing, or options that go together.
+        InputError: for what is no set, and labels that do not fit their pictures.
     """
     from sightline.training.run import train_perspose
     from sightline.training.ship_perspose import ship_perspose
 
-    train, test, credit = _people(config, pictures, held_out)
+    if sources.real or (sources.held_out is not None and not sources.held_out.is_dir()):
+        from sightline.cli.train_real import real_people
+
+        config, train, test, credit = real_people(config, first is None, folder, sources)
+    else:
+        train, test, credit = _people(config, sources)
+    if config.pretrained:
+        credit += f"; the backbone began with timm's weights of {config.model.backbone}, whose own licence holds"
     with progress_bar("training") as progress:
         trained = train_perspose(
             config,
@@ -55,25 +79,35 @@ def train_on_pictures(
     return trained, ship_perspose(trained, test, folder, credit=credit, command=command)
 
 
-def _people(config: PersPoseRunConfig, pictures: Path | None, held_out: Path | None) -> tuple[People, People, str]:
-    """Whom to learn from and to be scored on, and in which words that is owed."""
+def rendered_credit(people: Any) -> str:
+    """In which words a rendered set is owed."""
+    owed = sorted({f"{credit.what} ({credit.licence})" for credit in people.pictures.manifest.credits})
+    return f"rendered people ({people.digest}): {'; '.join(owed)}; acknowledgements and licence texts in NOTICE"
+
+
+def check_apart(train: People, test: People, pictures: Path | None, held_out: Path | None) -> None:
+    """Raise `UsageError` where held-out people are those that are learnt from."""
+    if train.digest.split(",")[0] == test.digest.split(",")[0]:
+        raise UsageError(f"--held-out: {held_out} holds the same pictures as {pictures}; render with another seed")
+
+
+def _people(config: PersPoseRunConfig, sources: PictureOptions) -> tuple[People, People, str]:
+    """Whom to learn from and to be scored on, all rendered, and in which words that is owed."""
     from sightline.training.pictures import SetPeople
 
+    pictures, held_out = sources.pictures, sources.held_out
+    if sources.real_pictures or sources.shares or sources.held_out_pictures:
+        raise UsageError("--real-pictures, --shares, --held-out-pictures: expected --real or a poses file beside them")
     if pictures is not None and held_out is not None:
         body = config.model.shape_numbers > 0
         train, test = SetPeople(pictures, body=body), SetPeople(held_out, body=body)
-        if train.digest.split(",")[0] == test.digest.split(",")[0]:
-            raise UsageError(f"--held-out: {held_out} holds the same pictures as {pictures}; render with another seed")
-        owed = sorted({f"{credit.what} ({credit.licence})" for credit in train.pictures.manifest.credits})
-        credit = f"rendered people ({train.digest}): {'; '.join(owed)}; acknowledgements and licence texts in NOTICE"
-        if config.pretrained:
-            credit += f"; the backbone began with timm's weights of {config.model.backbone}, whose own licence holds"
-        return train, test, credit
+        check_apart(train, test, pictures, held_out)
+        return train, test, rendered_credit(train)
     if not config.name.endswith("-smoke") or pictures is not None or held_out is not None:
         missing = "--pictures" if pictures is None else "--held-out"
         raise UsageError(
             f"{missing}: this recipe needs two rendered sets, one to learn from and one of other people; "
-            "make them with `sightline render`"
+            "make them with `sightline render`, or give pictures of your own (--real)"
         )
     return *_rendered_now(config.model.size_px), "rendered people in poses made by rule, on Anny's bodies (CC0)"
 

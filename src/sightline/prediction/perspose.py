@@ -16,6 +16,7 @@ from sightline.detect.protocol import Detection
 from sightline.errors import InputError, UsageError
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.lifter.result import canonical_depth, world_of
+from sightline.methods.perspose.boxes import body_boxes
 from sightline.methods.perspose.flip import flip_averaged
 from sightline.methods.perspose.model import as_input
 from sightline.methods.perspose.samples import Person as Subject
@@ -28,9 +29,6 @@ from sightline.skeleton import Skeleton, get_skeleton
 from sightline.stature import stature_from_joints
 from sightline.structures import ModelInfo, Person, PoseFrame, ScaleBody
 
-GROWN: Final = 0.12
-"""What a box of joints lacks of the person's outline on each side, as a share of its longer side: a head rises above
-the eyes, feet and hands reach beyond ankles and wrists."""
 _ALIKE: Final = 0.02
 NO_BOX: Final = "neither a box nor joints say where they are"
 NO_CROP: Final = "the box lies where the camera cannot see"
@@ -91,9 +89,9 @@ class PersPoseEstimator:
         self, frames: Sequence[Found], seen: Skeleton, *, fps: float | None = None, height_m: float | None = None
     ) -> Placed:
         """Look at everybody in frames that one camera took; see `Estimator`."""
-        del seen, fps
+        del fps
         camera = _camera(frames[0])
-        boxes = [[body_box(one) for one in frame.detections] for frame in frames]
+        boxes = [[body_box(one, seen) for one in frame.detections] for frame in frames]
         asked = [(row, place) for row, its in enumerate(boxes) for place, box in enumerate(its) if box is not None]
         told = self._joints([(frames[row].source.pixels, boxes[row][place]) for row, place in asked], camera)
         people: list[list[Person]] = [[] for _ in frames]
@@ -146,24 +144,28 @@ def _camera(frame: Found) -> Camera:
     return frame.known.camera.scaled_to(frame.image_size)
 
 
-def body_box(detection: Detection) -> Float[np.ndarray, "4"] | None:
+def body_box(detection: Detection, seen: Skeleton) -> Float[np.ndarray, "4"] | None:
     """Return the box (px: left, top, right, bottom) of somebody's outline: the detector's, or the joints', grown.
 
-    None where nothing was seen. A box that is the joints' own extent, as following gives it, is grown as well.
+    None where nothing was seen. A box that is the joints' own extent, as following gives it, is not the outline's.
+
+    Args:
+        detection: who was seen.
+        seen: the joint set of the detector.
     """
-    seen = detection.keypoints_px[np.isfinite(detection.keypoints_px).all(-1) & (detection.confidence > 0)]
-    extent = np.concatenate([seen.min(0), seen.max(0)]) if len(seen) >= 2 else None
-    box = None if detection.box_px is None else np.asarray(detection.box_px, np.float64)
-    if box is not None:
-        if not np.isfinite(box).all() or (box[2:] <= box[:2]).any():
-            box = None
-        elif extent is None or np.abs(box - extent).max() > _ALIKE * (box[2:] - box[:2]).max():
-            return box
-    grown = box if box is not None else extent
-    if grown is None or not (grown[2:] > grown[:2]).any():
+    points = np.where((detection.confidence > 0)[:, None], detection.keypoints_px, np.nan)
+    known = points[np.isfinite(points).all(-1)]
+    extent = np.concatenate([known.min(0), known.max(0)]) if len(known) >= 2 else None
+    box = np.full(4, np.nan) if detection.box_px is None else np.asarray(detection.box_px, np.float64)
+    sized = bool(np.isfinite(box).all() and (box[2:] > box[:2]).all())
+    if sized and (extent is None or np.abs(box - extent).max() > _ALIKE * (box[2:] - box[:2]).max()):
+        return box
+    if extent is None:
         return None
-    more = GROWN * (grown[2:] - grown[:2]).max()
-    return grown + np.array([-more, -more, more, more])
+    landmarks = np.full((1, len(ALL_LANDMARKS), 2), np.nan)
+    landmarks[0, list(rows_of(seen))] = points
+    (grown,) = body_boxes(landmarks)
+    return grown if (grown[2:] > grown[:2]).all() else None
 
 
 def _sized(joints: Float[np.ndarray, "17 3"], height_m: float) -> Float[np.ndarray, "17 3"]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from sightline.methods.perspose.model import SIGHTLINE_LANDMARKS, PersPoseConfig
+from sightline.landmarks import ALL_LANDMARKS
+from sightline.methods.perspose.model import ROOT, SIGHTLINE_LANDMARKS, PersPoseConfig
 from sightline.training.config import PersPoseRunConfig
 
 _EPOCH: int = 300_000 // 96
@@ -67,6 +68,26 @@ def perspose_smoke() -> PersPoseRunConfig:
         checkpoint_every=10,
         validate_every=10,
     )
+
+
+def with_real_people(whole: PersPoseRunConfig, known: Collection[str] | None = None) -> PersPoseRunConfig:
+    """A run that learns from real people too: joints placed coarsely count from 5 px of the paper's 256 on.
+
+    Args:
+        whole: the run on rendered people.
+        known: landmarks that 3D labels tell, where nothing else teaches the network: it then answers for these, and
+            for no body, of which no label speaks. None leaves the network as it is.
+
+    Raises:
+        ValueError: where the root of depths is not known.
+    """
+    loss = replace(whole.loss, coarse_px=whole.loss.coarse_px * whole.model.size_px / 256)
+    if known is None:
+        return replace(whole, loss=loss)
+    others = tuple(name for name in ALL_LANDMARKS if name in known and name != ROOT)
+    if ROOT not in known:
+        raise ValueError(f"expected labels of both hips, or of {ROOT} between them, from which depths are counted")
+    return replace(whole, loss=loss, model=replace(whole.model, landmarks=(ROOT, *others), shape_numbers=0))
 
 
 RECIPES: dict[str, Callable[[], PersPoseRunConfig]] = {

@@ -1,0 +1,197 @@
+"""Real people for `sightline train`: which files become whom to learn from and to be scored on."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sightline.cli.options import progress_bar
+from sightline.cli.train_pictures import PictureOptions, check_apart, rendered_credit
+from sightline.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from sightline.training.config import PersPoseRunConfig
+    from sightline.training.pictures import People, SetPeople
+    from sightline.training.real_people import KeypointsPeople, PosesPeople
+
+_POSES: Final = re.compile(rb'"format"\s*:\s*"sightline/poses"')
+_HEAD_BYTES: Final = 4096
+FILMS: Final = "films"
+"""Folder inside the run's, for the frames of films."""
+
+
+def real_people(
+    config: PersPoseRunConfig, fresh: bool, folder: Path, sources: PictureOptions
+) -> tuple[PersPoseRunConfig, People, People, str]:
+    """Return the run as it learns from real people, whom to learn from, on whom to be scored, and words of credit.
+
+    Args:
+        config: the run on rendered people.
+        fresh: whether the network is new, so that it may be cut down to what labels know.
+        folder: of the run, where frames of films are kept.
+        sources: what the user named.
+    """
+    from sightline.recipes.perspose import with_real_people
+    from sightline.training.pictures import SetPeople
+    from sightline.training.real_people import PosesPeople
+
+    _check(sources)
+    body = config.model.shape_numbers > 0
+    rendered = None if sources.pictures is None else SetPeople(sources.pictures, body=body)
+    pairs = zip(sources.real, sources.real_pictures, strict=True)
+    real = [_labelled(truth, pictures, folder / FILMS) for truth, pictures in pairs]
+    solid = [people for people in real if isinstance(people, PosesPeople)]
+    if rendered is None and not solid:
+        raise UsageError(
+            "--real: expected at least one file of poses among them, or --pictures, since 2D labels teach no depth"
+        )
+    if rendered is not None or len({people.skeleton for people in solid}) > 1:
+        real = [people.coarsely() for people in real]
+    if sources.real:
+        known = {name for people in solid for name in people.known} if fresh and rendered is None else None
+        try:
+            config = with_real_people(config, known)
+        except ValueError as error:
+            raise InputError(f"{sources.real[0]}: {error}") from error
+        if known is not None:
+            _tell_missing(config)
+    test = _held_out(config, folder, sources)
+    _check_apart(real, rendered, test, sources)
+    train, credit = _mixed(real, rendered, sources)
+    return config, train, test, credit
+
+
+def _check(sources: PictureOptions) -> None:
+    """What can be said about the options before any file is read."""
+    count, pictures = len(sources.real), len(sources.real_pictures)
+    if count != pictures:
+        raise UsageError(
+            f"--real-pictures: expected a folder or film for each of {count} files of --real, in their order, "
+            f"got {pictures}"
+        )
+    parts = count + (sources.pictures is not None)
+    if not parts:
+        raise UsageError("--pictures: expected a rendered set to learn from, or --real with pictures of your own")
+    if sources.shares and (len(sources.shares) != parts or min(sources.shares) <= 0):
+        raise UsageError(
+            f"--shares: expected a positive number for each file of --real and one for --pictures, {parts} in all, "
+            f"got {' '.join(f'{share:g}' for share in sources.shares)}"
+        )
+    if sources.held_out is None:
+        raise UsageError(
+            "--held-out: expected other people to be scored on: a file of poses with --held-out-pictures, or a "
+            "rendered set"
+        )
+    if not sources.held_out.exists():
+        raise InputError(f"{sources.held_out}: expected a rendered set or a file of poses, but nothing is there")
+    if sources.held_out.is_dir() == (sources.held_out_pictures is not None):
+        expected = "none beside a rendered set" if sources.held_out.is_dir() else "the folder or film of --held-out"
+        raise UsageError(f"--held-out-pictures: expected {expected}")
+
+
+def _labelled(truth: Path, pictures: Path, cache: Path) -> PosesPeople | KeypointsPeople:
+    """The people of a file of poses or keypoints, whichever it is."""
+    from sightline.training.real_people import KeypointsPeople, PosesPeople
+
+    with progress_bar("frames") as progress:
+        kind = PosesPeople if _has_poses(truth) else KeypointsPeople
+        people = kind(truth, pictures, cache=cache, progress=progress)
+    if people.left_out:
+        print(
+            f"sightline: {truth}: {people.left_out} of its {people.left_out + len(people)} people are left out: too "
+            "few known joints, outside of their pictures, or too small",
+            file=sys.stderr,
+        )
+    return people
+
+
+def _tell_missing(config: PersPoseRunConfig) -> None:
+    """Say so where the network will not know the joints that `sightline predict` asks for."""
+    from sightline.landmarks import ALL_LANDMARKS, rows_of
+    from sightline.skeleton import get_skeleton
+
+    wanted = (ALL_LANDMARKS[row] for row in rows_of(get_skeleton("h36m17")))
+    missing = [name for name in wanted if name not in config.model.landmarks]
+    if missing:
+        print(
+            f"sightline: the network will not know {', '.join(missing)}, of which no 3D label speaks; `sightline "
+            "predict` asks for them, so add people who have them, rendered ones (--pictures), say",
+            file=sys.stderr,
+        )
+
+
+def _has_poses(truth: Path) -> bool:
+    from sightline.formats import strict
+
+    if truth.is_dir() or truth.suffix.lower() != ".json":
+        return truth.suffix.lower() == ".npz"
+    try:
+        with open(truth, "rb") as file:
+            if _POSES.search(file.read(_HEAD_BYTES)):
+                return True
+    except OSError as error:
+        raise InputError(f"{truth}: cannot be read ({error.strerror})") from error
+    content = strict.load_value(truth)
+    return isinstance(content, dict) and str(content.get("format", "")).startswith("sightline/poses")
+
+
+def _held_out(config: PersPoseRunConfig, folder: Path, sources: PictureOptions) -> SetPeople | PosesPeople:
+    """People to be scored on, some of whom have every joint that is scored."""
+    from sightline.training.perspose import scored_rows
+    from sightline.training.pictures import SetPeople
+    from sightline.training.real_people import PosesPeople
+
+    assert sources.held_out is not None  # `_check` saw to it
+    if sources.held_out_pictures is None:
+        return SetPeople(sources.held_out, body=config.model.shape_numbers > 0)
+    people = _labelled(sources.held_out, sources.held_out_pictures, folder / FILMS)
+    if not isinstance(people, PosesPeople):
+        raise InputError(f"{sources.held_out}: expected a file of poses to be scored on, since 2D labels tell no depth")
+    names = [config.model.landmarks[row] for row in scored_rows(config.model.landmarks)]
+    if not people.complete(names):
+        missing = [name for name in names if name not in people.known]
+        raise InputError(
+            f"{sources.held_out}: nobody in it has all joints that the network is scored on"
+            + (f"; without {', '.join(missing)}" if missing else "")
+        )
+    return people
+
+
+def _check_apart(
+    real: list[PosesPeople | KeypointsPeople],
+    rendered: SetPeople | None,
+    test: SetPeople | PosesPeople,
+    sources: PictureOptions,
+) -> None:
+    """Raise `UsageError` where held-out pictures are among those that are learnt from."""
+    from sightline.training.pictures import SetPeople
+
+    if isinstance(test, SetPeople):
+        if rendered is not None:
+            check_apart(rendered, test, sources.pictures, sources.held_out)
+        return
+    for people in real:
+        both = set(people.files.names) & set(test.files.names)
+        if both:
+            raise UsageError(
+                f"--held-out: {len(both)} of the pictures of {sources.held_out} are also in {people.truth}, which is "
+                f"learnt from, {min(both)} among them"
+            )
+
+
+def _mixed(
+    real: list[PosesPeople | KeypointsPeople], rendered: SetPeople | None, sources: PictureOptions
+) -> tuple[People, str]:
+    """Everybody by shares, and the words of credit."""
+    from sightline.training.pictures import MixedPeople
+
+    parts: list[People] = [*real] if rendered is None else [*real, rendered]
+    words = [f"real people in pictures of {one.truth.name} ({one.digest}), under their own licence" for one in real]
+    words += [] if rendered is None else [rendered_credit(rendered)]
+    if len(parts) == 1:
+        return parts[0], words[0]
+    shares = sources.shares or (1.0,) * len(parts)
+    told = (f"{share / sum(shares):.0%} {word}" for share, word in zip(shares, words, strict=True))
+    return MixedPeople(parts=tuple(parts), shares=tuple(shares)), "; ".join(told)
