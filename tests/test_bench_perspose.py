@@ -9,20 +9,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from sightline.bench import perspose as bench
+from sightline.bench import perspose_runs as runs
 from sightline.bench.perspose import BOTH, NEITHER, VARIANTS, angle_rows, claims, gain, rows
 from sightline.bench.perspose_runs import (
     SPREADS,
     Effort,
+    Flat,
     Run,
     angles_deg,
     config_of,
+    first_path,
+    first_weights,
     render_set,
     set_folder,
+    started,
 )
 from sightline.cli import main
 from sightline.methods.perspose.model import PersPose
+from sightline.methods.perspose.samples import sample
 from sightline.training.pictures import SetPeople
 
 SMALL = replace(bench.QUICK, train_pictures=3, test_pictures=6)
@@ -95,6 +102,45 @@ def test_variants_differ_in_what_they_are_told_alone() -> None:
     counts = [sum(value.numel() for value in PersPose(model).parameters()) for model in quick]
     assert counts[0] < counts[1] == counts[2]
     assert counts[1] - counts[0] < 2000
+
+
+def test_caches_are_named_by_all_that_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    effort = replace(SMALL, train_pictures=4)
+    first = first_path(0, effort, None, tmp_path)
+    assert first == first_path(0, replace(effort, steps=7, test_pictures=2), None, tmp_path)
+    assert first != first_path(1, effort, None, tmp_path)
+    assert first != first_path(0, replace(effort, first_steps=7), None, tmp_path)
+    assert first != first_path(0, replace(effort, train_pictures=5), None, tmp_path)
+    other = lambda run, effort: replace(config_of(run, effort), learning_rate=1.0)  # noqa: E731
+    monkeypatch.setattr(runs, "config_of", other)
+    assert first != first_path(0, effort, None, tmp_path)
+
+
+@pytest.mark.slow
+def test_variants_start_alike_and_flat_people_are_where_they_are(tmp_path: Path) -> None:
+    for spread in SPREADS:
+        render_set(tmp_path, spread, "train", SMALL, None)
+    assert first_weights(0, SMALL, None, tmp_path)["seconds"] > 0
+    path = first_path(0, SMALL, None, tmp_path)
+    assert first_weights(0, SMALL, None, tmp_path)["seconds"] == 0
+    states = [
+        started(config_of(Run(spread="wide", variant=variant, seed=0), SMALL), path).state_dict()
+        for variant in VARIANTS
+    ]
+    for key, value in states[0].items():
+        assert torch.equal(value, states[1][key])
+        assert torch.equal(value, states[2][key])
+    assert {key.rsplit(".", 2)[0] for key in states[1].keys() - states[0].keys()} == {"trunk.encoding"}
+    solid = SetPeople(set_folder(tmp_path, "wide", "train", SMALL, None), body=False)
+    network = config_of(Run(spread="wide", variant=NEITHER, seed=0), SMALL).model
+    for row in range(len(solid)):
+        picture, person = solid[row]
+        _, flat = Flat(people=solid)[row]
+        assert flat.landmarks_cam is None
+        known = replace(flat, camera=person.camera)
+        one, other = (sample(picture, its, network).truth for its in (person, known))
+        torch.testing.assert_close(one.uv_px, other.uv_px, equal_nan=True, rtol=0, atol=1e-3)
+        assert other.depth_m.isnan().all()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,9 +125,8 @@ def test_what_the_network_says_is_where_people_are(weights: Path, film: Path, mo
         for one, truth in zip(near_first, walkers(number), strict=True):
             assert_allclose(one.joints_cam_m, truth, atol=2e-4)
             px = CAMERA.project(torch.from_numpy(truth))[0].numpy()
-            assert_allclose(one.keypoints_px, px, atol=0.05)
-            inside = ((px >= 0) & (px <= np.array(SIZE))).all(-1)
-            assert ((one.confidence > 0) == inside).all()
+            assert 0.1 < np.abs(one.keypoints_px - px).mean() < 1.0  # what the detector saw, which trembles
+            assert (one.confidence > 0).all()
             assert one.plausibility is not None
             assert one.sigma_m is None
     seen = estimator.network
@@ -239,6 +239,7 @@ def test_who_cannot_be_placed_is_named(weights: Path, monkeypatch: pytest.Monkey
     ((10, 20, 10, 120), [(15, 25), (40, 125)], (5, 15, 50, 135)),  # no area
     ((np.nan, 20, 50, 120), None, None),
     (None, [(15, 25)], None),
+    ((50, 20, 10, 120), [(15, 25), (40, 125)], (5, 15, 50, 135)),  # inverted
     (None, None, None),
 ])  # fmt: skip
 def test_boxes_are_of_whole_people(box: tuple | None, joints: list | None, expected: tuple | None) -> None:
@@ -257,6 +258,41 @@ def test_boxes_are_of_whole_people(box: tuple | None, joints: list | None, expec
     assert (found is None) == (expected is None)
     if found is not None and expected is not None:
         assert_allclose(found, expected)
+
+
+def test_joints_of_which_nobody_is_sure_do_not_stretch_the_box() -> None:
+    points, confidence = np.full((17, 2), np.nan), np.zeros(17)
+    points[:3], confidence[:3] = [(15, 25), (40, 125), (40, 947)], [0.9, 0.9, 0.02]
+    seen = Detection(keypoints_px=points, confidence=confidence, score=0.9)
+    found = body_box(seen, H36M)
+    assert found is not None
+    assert_allclose(found, (5, 15, 50, 135))
+    guessed = Detection(keypoints_px=points, confidence=0.1 * confidence, score=0.1)
+    whole = body_box(guessed, H36M)
+    assert whole is not None
+    assert whole[3] > 947
+
+
+def test_a_followed_person_has_a_box_that_does_not_jump(weights: Path, film: Path) -> None:
+    """Only the first frame's box was drawn; in others it is that of the joints, grown, also where some are unsure."""
+
+    class Unsure(Staged):
+        def _people(self, picture: np.ndarray) -> tuple[Detection, ...]:
+            self.asked = getattr(self, "asked", 0) + 1
+            sure = np.full(17, 0.9)
+            sure[H36M.index("RWrist")] = 0.31 if self.asked % 2 else 0.29
+            return tuple(replace(one, confidence=sure) for one in super()._people(picture))
+
+    (source,) = open_sources([film])
+    (first, _) = Staged().detect([next(iter(source.frames())).pixels])[0]
+    corners = np.concatenate([np.nanmin(first.keypoints_px, 0) - 9, np.nanmax(first.keypoints_px, 0) + 9])
+    look = look_for(source, detector=Unsure(), box=[",".join(f"{x:.1f}" for x in corners)])
+    frames = list(source.frames())[:6]
+    boxes = [body_box(people[0], H36M) for people in look.people(frames)]
+    heights = [box[3] - box[1] for box in boxes if box is not None]
+    assert len(heights) == 6
+    extent = np.ptp(first.keypoints_px[:, 1])
+    assert all(1.15 * extent < height < 1.3 * extent for height in heights[1:])
 
 
 # ------------------------------------------------------------------------------------------------------------- command
@@ -290,7 +326,7 @@ def test_the_command_on_a_film_with_boxes(
 
 @pytest.mark.parametrize(("options", "sentence"), [
     ("--method perspose --weights {weights} --detector boxes", "expected --box or --boxes beside it"),
-    ("--method perspose --weights {weights} --detector boxes --box 1,2,30,40", "list every frame of a film"),
+    ("--method perspose --weights {weights} --detector boxes --box 1,2,30,40", "list all frames of a film"),
     ("--method abspose --detector boxes --boxes {boxes}", "expected one that finds joints"),
     ("--method perspose --weights {weights} --any-orientation", "any-orientation: expected method"),
     ("--method perspose --weights {weights} --root perspective", "root: 'perspose' knows only 'learned'"),
@@ -298,12 +334,13 @@ def test_the_command_on_a_film_with_boxes(
     ("--method perspose --weights abspose-street", "expected weights of method 'perspose', got 'abspose"),
     ("--method perspose --weights {weights} --detector boxes --boxes {boxes} --max-people 1", "expected no boxes"),
     ("--method perspose --weights {weights} --detector boxes --max-people 1", "expected a detector beside it"),
+    ("--method perspose", "perspose has none of its own yet"),
     ("--method abspose --weights {weights}", "expected weights of method 'abspose', got 'perspose'"),
 ])  # fmt: skip
 def test_complaints(
     weights: Path, film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str, sentence: str
 ) -> None:
-    (tmp_path / "boxes.txt").write_text("1,1,20,30,120,300,1,1,1")
+    (tmp_path / "boxes.txt").write_text("1,1,20,30,120,300,1,1,1\n2,1,20,30,120,300,1,1,1")
     call = options.format(weights=weights, boxes=tmp_path / "boxes.txt")
     code, out, err = command(f"predict {film} --fov-x 60 {call} -o {tmp_path}/p.json", capsys)
     assert code != 0

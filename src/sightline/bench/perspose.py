@@ -172,7 +172,8 @@ def _notes(effort: Effort, library: Path | None, results: Results, first_seconds
         f"narrow: hips within the middle {100 * SPREADS['narrow']:.0f} % of the picture's width and height, wide: "
         "anywhere; distances alike",
         f"{effort.backbone} with a pyramid, crops of {effort.size_px} px; {effort.first_steps} steps of {effort.batch} "
-        "for joints in pictures of both spreads alone, without cameras, from which all variants of a seed start, then "
+        "for joints in plain crops of both spreads alone, without cameras, from which all variants of a seed start (PR "
+        "has to get used to turned crops), then "
         f"{effort.steps} steps each; "
         "variants of a seed see the same people, rolled, zoomed and mirrored alike; scored over 16 joints of h36m17 "
         "beside the hips in the picture's frame, answers averaged with those about the mirrored crops",

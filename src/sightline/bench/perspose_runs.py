@@ -29,7 +29,7 @@ from sightline.synth.poses import LibraryPoses, PoseSource, ProceduralPoses
 from sightline.synth.render import render
 from sightline.synth.rendered import Rendered
 from sightline.synth.shards import Encoding
-from sightline.training.config import PersPoseRunConfig
+from sightline.training.config import PersPoseRunConfig, config_to_json
 from sightline.training.pictures import MixedPeople, Picture, SetPeople
 from sightline.training.run import train_perspose
 from sightline.training.ship_perspose import millimetres
@@ -148,7 +148,10 @@ def angles_deg(people: SetPeople) -> Float[np.ndarray, " person"]:
 
 
 def config_of(run: Run, effort: Effort) -> PersPoseRunConfig:
-    """Return the run's configuration; variants differ in what their names say and in nothing else."""
+    """Return the run's configuration; variants differ in what their names say and in nothing else.
+
+    Crops are rolled, zoomed and mirrored, and their pixels left as they are: so few steps cannot use up the pictures.
+    """
     return PersPoseRunConfig(
         name=f"{run.variant.name}-{run.spread}",
         model=PersPoseConfig(
@@ -191,28 +194,30 @@ def first_weights(seed: int, effort: Effort, library: Path | None, pictures: Pat
         return {"seconds": 0.0}
     torch.set_num_threads(1)
     sets = [SetPeople(set_folder(pictures, spread, "train", effort, library), body=False) for spread in SPREADS]
-    config = config_of(
-        Run(spread="wide", variant=Variant(name="first", encoding=False, rotation=False), seed=seed), effort
-    )
     began = time.perf_counter()
     people = MixedPeople(parts=tuple(Flat(people=its) for its in sets), shares=(1.0,) * len(sets))
-    config = replace(config, name="first", steps=effort.first_steps, warmup_steps=max(1, effort.first_steps // 20))
-    trained = train_perspose(config, people)
+    trained = train_perspose(first_config(seed, effort), people)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         torch.save(trained.lifter.state_dict(), temporary)
     return {"seconds": time.perf_counter() - began}
 
 
+def first_config(seed: int, effort: Effort) -> PersPoseRunConfig:
+    """Return the run of a seed's first weights: plain crops, no camera told."""
+    plain = Run(spread="", variant=Variant(name="first", encoding=False, rotation=False), seed=seed)
+    return config_of(plain, replace(effort, steps=effort.first_steps))
+
+
 def first_path(seed: int, effort: Effort, library: Path | None, pictures: Path) -> Path:
     """Return the file of a seed's first weights, named by all that they depend on."""
     names = [set_folder(pictures, spread, "train", effort, library).name for spread in SPREADS]
-    key = [asdict(replace(effort, steps=0, test_pictures=0)), names]
+    key = [config_to_json(first_config(seed, effort)), names]
     return pictures / f"perspose-first-{seed}-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}.pt"
 
 
-def _started(config: PersPoseRunConfig, path: Path) -> PersPose:
-    """A network with first weights; what encodes perspective, which they lack, starts as ever."""
+def started(config: PersPoseRunConfig, path: Path) -> PersPose:
+    """Return a network with first weights; what encodes perspective, which they lack, starts as ever."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = PersPose(config.model)
@@ -233,7 +238,7 @@ def run_one(run: Run, effort: Effort, library: Path | None, pictures: Path, cach
         cache: folder where results are kept.
     """
     folders = {split: set_folder(pictures, run.spread, split, effort, library) for split in SEEDS}
-    key = [asdict(run), asdict(effort), {split: folder.name for split, folder in folders.items()}]
+    key = [asdict(run), config_to_json(config_of(run, effort)), {split: its.name for split, its in folders.items()}]
     name = f"perspose-{run.spread}-{run.variant.name.replace(' + ', '-')}-{run.seed}"
     first = first_path(run.seed, effort, library, pictures)
     return kept_or_measured(cache, name, [*key, first.name], lambda: _measured(run, effort, folders, first))
@@ -244,7 +249,7 @@ def _measured(run: Run, effort: Effort, folders: Mapping[str, Path], first: Path
     train, test = (SetPeople(folders[split], body=False) for split in ("train", "test"))
     began = time.perf_counter()
     config = config_of(run, effort)
-    trained = train_perspose(config, train, first=_started(config, first))
+    trained = train_perspose(config, train, first=started(config, first))
     seconds = time.perf_counter() - began
     return {
         "spread": run.spread,

@@ -161,6 +161,7 @@ class _TimedLook:
         self._look, self.seconds = look, 0.0
         self.skeleton: Skeleton = look.skeleton
         self.name: str = look.name
+        self.finds_joints: bool = look.finds_joints
 
     def people(self, frames: Sequence[SourceFrame]) -> list[tuple[Detection, ...]]:
         began = time.perf_counter()

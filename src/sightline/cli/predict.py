@@ -59,7 +59,7 @@ class Predict:
     """Horizontal field of view in degrees."""
     detector: str = "auto"
     """What finds people and joints: a detector by name (`sightline models` lists them), or a keypoint file; with
-    perspose, which needs no joints, also `boxes`: nobody but those in --box or --boxes, which must list every frame."""
+    perspose, which needs no joints, also `boxes`: nobody but those in --box (of photos) or --boxes."""
     method: Literal["abspose", "deeplift", "perspose"] = "abspose"
     """What turns them into 3D: a network that lifts keypoints, a prior of human poses (Lifting from the Deep), or a
     network that looks at the picture of each person and its camera (PersPose)."""
@@ -117,7 +117,7 @@ class Predict:
     device: str = "cpu"
     """PyTorch device of the networks, such as cpu or cuda."""
     batch_size: int = 8
-    """Frames per pass of the networks."""
+    """Frames (with perspose people) per pass of the networks."""
     json: bool = False
     """Print a summary as JSON."""
 
@@ -147,6 +147,7 @@ class Predict:
                 self.method,
                 self.weights,
                 device=self.device,
+                batch_size=self.batch_size,
                 any_orientation=self.any_orientation,
                 root=self.root,
                 tilt=tilt,

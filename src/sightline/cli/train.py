@@ -41,6 +41,9 @@ class Train:
     """For these: labels of real people, alone or beside --pictures: files of poses, or of any tool's 2D keypoints."""
     real_pictures: tuple[Path, ...] = ()
     """For each file of --real, in their order, the folder of its photos, or its film."""
+    real_camera: tuple[str, ...] = ()
+    """For each file of --real, in their order, the camera of all its pictures, a file, or "none": 2D labels do not say
+    theirs, which may be known; poses bring their own."""
     shares: tuple[float, ...] = ()
     """How often people are drawn of each file of --real and, last, of --pictures; all alike when left out."""
     held_out: MaybePath = None
@@ -121,8 +124,8 @@ class Train:
         from sightline.cli.train_pictures import PictureOptions
 
         return PictureOptions(
-            pictures=self.pictures, real=self.real, real_pictures=self.real_pictures, shares=self.shares,
-            held_out=self.held_out, held_out_pictures=self.held_out_pictures,
+            pictures=self.pictures, real=self.real, real_pictures=self.real_pictures, real_camera=self.real_camera,
+            shares=self.shares, held_out=self.held_out, held_out_pictures=self.held_out_pictures,
         )  # fmt: skip
 
     def _config(self) -> tuple[LifterConfig | PartialRunConfig | PersPoseRunConfig, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,7 @@ class PictureOptions:
     pictures: Path | None
     real: tuple[Path, ...]
     real_pictures: tuple[Path, ...]
+    real_camera: tuple[str, ...]
     shares: tuple[float, ...]
     held_out: Path | None
     held_out_pictures: Path | None
@@ -33,7 +34,7 @@ class PictureOptions:
     @property
     def given(self) -> bool:
         """Whether anything was."""
-        return any((self.pictures, self.real, self.real_pictures, self.shares, self.held_out, self.held_out_pictures))
+        return any(getattr(self, field.name) for field in fields(self))
 
 
 def train_on_pictures(
@@ -96,8 +97,10 @@ def _people(config: PersPoseRunConfig, sources: PictureOptions) -> tuple[People,
     from sightline.training.pictures import SetPeople
 
     pictures, held_out = sources.pictures, sources.held_out
-    if sources.real_pictures or sources.shares or sources.held_out_pictures:
-        raise UsageError("--real-pictures, --shares, --held-out-pictures: expected --real or a poses file beside them")
+    if sources.real_pictures or sources.real_camera or sources.shares or sources.held_out_pictures:
+        raise UsageError(
+            "--real-pictures, --real-camera, --shares, --held-out-pictures: expected --real or a poses file beside them"
+        )
     if pictures is not None and held_out is not None:
         body = config.model.shape_numbers > 0
         train, test = SetPeople(pictures, body=body), SetPeople(held_out, body=body)

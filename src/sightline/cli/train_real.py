@@ -12,14 +12,18 @@ from sightline.cli.train_pictures import PictureOptions, check_apart, rendered_c
 from sightline.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from sightline.camera import Camera
     from sightline.training.config import PersPoseRunConfig
     from sightline.training.pictures import People, SetPeople
-    from sightline.training.real_people import KeypointsPeople, PosesPeople
+    from sightline.training.real_people import PosesPeople, RealPeople
 
 _POSES: Final = re.compile(rb'"format"\s*:\s*"sightline/poses"')
 _HEAD_BYTES: Final = 4096
 FILMS: Final = "films"
 """Folder inside the run's, for the frames of films."""
+NO_CAMERA: Final = "none"
+_FEW: Final = 20
+"""Scores of fewer people say little."""
 
 
 def real_people(
@@ -40,25 +44,25 @@ def real_people(
     _check(sources)
     body = config.model.shape_numbers > 0
     rendered = None if sources.pictures is None else SetPeople(sources.pictures, body=body)
-    pairs = zip(sources.real, sources.real_pictures, strict=True)
-    real = [_labelled(truth, pictures, folder / FILMS) for truth, pictures in pairs]
+    real = _all_labelled(folder, sources)
     solid = [people for people in real if isinstance(people, PosesPeople)]
     if rendered is None and not solid:
         raise UsageError(
             "--real: expected at least one file of poses among them, or --pictures, since 2D labels teach no depth"
         )
-    if rendered is not None or len({people.skeleton for people in solid}) > 1:
+    if rendered is not None or len({people.labels.skeleton for people in solid}) > 1:
         real = [people.coarsely() for people in real]
     if sources.real:
         known = {name for people in solid for name in people.known} if fresh and rendered is None else None
         try:
             config = with_real_people(config, known)
         except ValueError as error:
-            raise InputError(f"{sources.real[0]}: {error}") from error
+            raise InputError(f"{', '.join(str(people.labels.truth) for people in solid)}: {error}") from error
         if known is not None:
             _tell_missing(config)
     test = _held_out(config, folder, sources)
     _check_apart(real, rendered, test, sources)
+    _tell_scored(config, test, sources)
     train, credit = _mixed(real, rendered, sources)
     return config, train, test, credit
 
@@ -70,6 +74,11 @@ def _check(sources: PictureOptions) -> None:
         raise UsageError(
             f"--real-pictures: expected a folder or film for each of {count} files of --real, in their order, "
             f"got {pictures}"
+        )
+    if sources.real_camera and len(sources.real_camera) != count:
+        raise UsageError(
+            f"--real-camera: expected a camera's file, or {NO_CAMERA}, for each of {count} files of --real, in their "
+            f"order, got {len(sources.real_camera)}"
         )
     parts = count + (sources.pictures is not None)
     if not parts:
@@ -91,17 +100,42 @@ def _check(sources: PictureOptions) -> None:
         raise UsageError(f"--held-out-pictures: expected {expected}")
 
 
-def _labelled(truth: Path, pictures: Path, cache: Path) -> PosesPeople | KeypointsPeople:
+def _all_labelled(folder: Path, sources: PictureOptions) -> list[RealPeople]:
+    """Everybody whom labels name, file by file."""
+    cameras = [_camera(name) for name in sources.real_camera] or [None] * len(sources.real)
+    return [
+        _labelled(truth, pictures, folder / FILMS, camera)
+        for truth, pictures, camera in zip(sources.real, sources.real_pictures, cameras, strict=True)
+    ]
+
+
+def _camera(name: str) -> Camera | None:
+    """The one camera of a file."""
+    from sightline.formats.camera import read_cameras
+
+    if name == NO_CAMERA:
+        return None
+    cameras = read_cameras(name)
+    if len(cameras) != 1:
+        raise UsageError(f"--real-camera: expected a file of one camera, got {len(cameras)} in {name}")
+    return next(iter(cameras.values()))
+
+
+def _labelled(truth: Path, pictures: Path, cache: Path, camera: Camera | None = None) -> RealPeople:
     """The people of a file of poses or keypoints, whichever it is."""
     from sightline.training.real_people import KeypointsPeople, PosesPeople
 
     with progress_bar("frames") as progress:
-        kind = PosesPeople if _has_poses(truth) else KeypointsPeople
-        people = kind(truth, pictures, cache=cache, progress=progress)
+        if not _has_poses(truth):
+            people = KeypointsPeople(truth, pictures, camera=camera, cache=cache, progress=progress)
+        elif camera is None:
+            people = PosesPeople(truth, pictures, cache=cache, progress=progress)
+        else:
+            raise UsageError(f"--real-camera: expected {NO_CAMERA} for {truth}, since poses bring their own cameras")
     if people.left_out:
         print(
             f"sightline: {truth}: {people.left_out} of its {people.left_out + len(people)} people are left out: too "
-            "few known joints, outside of their pictures, or too small",
+            "few known joints of arms and legs, outside of their pictures, too small, or far larger than the picture",
             file=sys.stderr,
         )
     return people
@@ -139,7 +173,6 @@ def _has_poses(truth: Path) -> bool:
 
 def _held_out(config: PersPoseRunConfig, folder: Path, sources: PictureOptions) -> SetPeople | PosesPeople:
     """People to be scored on, some of whom have every joint that is scored."""
-    from sightline.training.perspose import scored_rows
     from sightline.training.pictures import SetPeople
     from sightline.training.real_people import PosesPeople
 
@@ -149,7 +182,7 @@ def _held_out(config: PersPoseRunConfig, folder: Path, sources: PictureOptions) 
     people = _labelled(sources.held_out, sources.held_out_pictures, folder / FILMS)
     if not isinstance(people, PosesPeople):
         raise InputError(f"{sources.held_out}: expected a file of poses to be scored on, since 2D labels tell no depth")
-    names = [config.model.landmarks[row] for row in scored_rows(config.model.landmarks)]
+    names = _scored_names(config)
     if not people.complete(names):
         missing = [name for name in names if name not in people.known]
         raise InputError(
@@ -159,8 +192,28 @@ def _held_out(config: PersPoseRunConfig, folder: Path, sources: PictureOptions) 
     return people
 
 
+def _scored_names(config: PersPoseRunConfig) -> list[str]:
+    from sightline.training.perspose import scored_rows
+
+    return [config.model.landmarks[row] for row in scored_rows(config.model.landmarks)]
+
+
+def _tell_scored(config: PersPoseRunConfig, test: SetPeople | PosesPeople, sources: PictureOptions) -> None:
+    """Say so where some labelled people do not count, and where few do."""
+    from sightline.training.pictures import SetPeople
+
+    if isinstance(test, SetPeople):
+        return
+    scored = len(test.complete(_scored_names(config)))
+    if scored < len(test):
+        told = f"{scored} of its {len(test)} people have all joints that the network is scored on; the others do not "
+        print(f"sightline: {sources.held_out}: {told}count", file=sys.stderr)
+    if scored < _FEW:
+        print(f"sightline: {sources.held_out}: scores of {scored} people say little", file=sys.stderr)
+
+
 def _check_apart(
-    real: list[PosesPeople | KeypointsPeople],
+    real: list[RealPeople],
     rendered: SetPeople | None,
     test: SetPeople | PosesPeople,
     sources: PictureOptions,
@@ -173,22 +226,22 @@ def _check_apart(
             check_apart(rendered, test, sources.pictures, sources.held_out)
         return
     for people in real:
-        both = set(people.files.names) & set(test.files.names)
+        both = set(people.labels.files.names) & set(test.labels.files.names)
         if both:
             raise UsageError(
-                f"--held-out: {len(both)} of the pictures of {sources.held_out} are also in {people.truth}, which is "
-                f"learnt from, {min(both)} among them"
+                f"--held-out: {len(both)} of the pictures of {sources.held_out} are also in {people.labels.truth}, "
+                f"which is learnt from, {min(both)} among them"
             )
 
 
-def _mixed(
-    real: list[PosesPeople | KeypointsPeople], rendered: SetPeople | None, sources: PictureOptions
-) -> tuple[People, str]:
+def _mixed(real: list[RealPeople], rendered: SetPeople | None, sources: PictureOptions) -> tuple[People, str]:
     """Everybody by shares, and the words of credit."""
     from sightline.training.pictures import MixedPeople
 
     parts: list[People] = [*real] if rendered is None else [*real, rendered]
-    words = [f"real people in pictures of {one.truth.name} ({one.digest}), under their own licence" for one in real]
+    words = [
+        f"real people in pictures of {one.labels.truth.name} ({one.digest}), under their own licence" for one in real
+    ]
     words += [] if rendered is None else [rendered_credit(rendered)]
     if len(parts) == 1:
         return parts[0], words[0]

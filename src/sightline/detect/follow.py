@@ -112,7 +112,7 @@ class Follower:
 
         `index` is the frame's number in the film, one more than the last by default; frames may be left out. Boxes
         listed for it, or for one left out before it, say who is there; else those who were there are looked for. What
-        comes back has `box_px`: the box given for this frame, or that of the joints.
+        comes back has as `box_px` the box given for this frame, and none in others.
 
         Raises `InputError` for boxes that do not fit the picture and for a detector that fails.
         """
@@ -122,7 +122,7 @@ class Follower:
         if listed is not None:
             self._people = [self._listed(box) for box in listed]
         found = self._look([(picture, self._people)], f"frame {number}")[0]
-        told = _told(self._people, found, self.rules.sure)
+        told = _told(self._people, found)
         for person, detection in zip(self._people, found, strict=True):
             self._update(person, detection, _size(picture))
         self._people = [person for person in self._people if person.id is not None]
@@ -140,7 +140,7 @@ class Follower:
             raise UsageError(f"boxes: expected those of each of {len(pictures)} photos, got {len(boxes)}")
         people = [[_Person(id=box.id, box_px=box.box_px, height_m=box.height_m) for box in each] for each in boxes]
         found = self._look(list(zip(pictures, people, strict=True)), place)
-        return [_told(each, seen, self.rules.sure) for each, seen in zip(people, found, strict=True)]
+        return [_told(each, seen) for each, seen in zip(people, found, strict=True)]
 
     def _listed(self, box: Box) -> _Person:
         """The person of a box given for this frame, known already or new."""
@@ -267,14 +267,14 @@ class Follower:
         person.given = False
 
 
-def _told(people: Sequence[_Person], found: Sequence[Detection | None], sure: float) -> tuple[Detection, ...]:
+def _told(people: Sequence[_Person], found: Sequence[Detection | None]) -> tuple[Detection, ...]:
     """What was found, with who it is."""
     return tuple(
         Detection(
             keypoints_px=seen.keypoints_px,
             confidence=seen.confidence,
             score=seen.score,
-            box_px=person.box_px if person.given else extent(seen, sure),
+            box_px=person.box_px if person.given else None,
             id=person.id,
             height_m=person.height_m,
         )

@@ -83,7 +83,7 @@ def predict(
     known = camera if path is None else None if str(path) == "auto" else read_camera(path)
     finder = CameraFinder(known, name="camera" if path is None else str(path))  # type: ignore[arg-type]
     predictor = Predictor(
-        estimator_of(method, weights, device=device),
+        estimator_of(method, weights, device=device, batch_size=batch_size),
         height_m=height_m,
         on_floor=on_floor,
         batch_size=batch_size,

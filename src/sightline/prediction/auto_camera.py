@@ -34,7 +34,7 @@ class RememberedLook:
 
     def __init__(self, look: Look) -> None:
         self._look, self._seen = look, dict[int, tuple[Detection, ...]]()
-        self.name, self.skeleton = look.name, look.skeleton
+        self.name, self.skeleton, self.finds_joints = look.name, look.skeleton, look.finds_joints
 
     def foreseen(self, frames: Sequence[SourceFrame]) -> list[tuple[Detection, ...]]:
         """Look at frames ahead of time; `people` will give the same."""

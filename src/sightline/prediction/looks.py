@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -15,9 +16,12 @@ from sightline.detect.protocol import Detection, Detector
 from sightline.detect.registry import AUTO, DETECTORS, load_detector
 from sightline.errors import UsageError
 from sightline.formats.detections import OwnFile, read_detections
-from sightline.prediction.run import BOXES, Look
+from sightline.prediction.run import Look
 from sightline.skeleton import get_skeleton
 from sightline.sources import Source, SourceFrame
+
+BOXES: Final = "boxes"
+"""The name that stands for no detector at all."""
 
 
 def look_for(
@@ -76,6 +80,8 @@ def look_for(
 class _Looking:
     """What looking by a detector has in common."""
 
+    finds_joints = True
+
     def __init__(self, detector: Detector, ours: bool) -> None:
         self._detector, self._ours = detector, ours
         self.name, self.skeleton = detector.name, detector.skeleton
@@ -118,13 +124,13 @@ class _InBoxes(_Looking):
 class _BoxesOnly:
     """Those in boxes, of whom nothing else is known: for methods that look at the pictures."""
 
-    name, skeleton = BOXES, get_skeleton("h36m17")
+    name, skeleton, finds_joints = BOXES, get_skeleton("h36m17"), False
 
     def __init__(self, boxes: Boxes, photos: bool) -> None:
-        if not photos and not boxes.by_index:
+        if not photos and len(boxes.by_index) < 2:
             raise UsageError(
-                "--detector boxes: expected --boxes that list every frame of a film; to follow people from a first box "
-                "on, name a detector"
+                "--detector boxes: expected --boxes that list all frames of a film in which somebody is; to follow "
+                "people from a first box on, name a detector"
             )
         self._boxes, self._photos = boxes, photos
 
@@ -155,6 +161,8 @@ def _unseen(box: Box, joints: int) -> Detection:
 class _InFile:
     """Those whom a keypoint file names, by the number of the frame."""
 
+    finds_joints = True
+
     def __init__(self, path: Path, min_score: float, max_people: int | None) -> None:
         self._found, self._min_score, self._max_people = read_detections(path), min_score, max_people
         self._file: KeypointFile | None = None
@@ -182,9 +190,7 @@ class _InFile:
 def _is_file(detector: str) -> bool:
     """Whether this names keypoints rather than a detector; a detector's name comes first."""
     path = Path(detector)
-    return path.suffix.lower() in (".json", ".csv") or (
-        path.is_dir() and detector != AUTO and detector not in DETECTORS
-    )
+    return path.suffix.lower() in (".json", ".csv") or (path.is_dir() and detector not in (AUTO, BOXES, *DETECTORS))
 
 
 def _size(frame: SourceFrame) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from sightline.errors import UsageError
+from sightline.formats.weights import shipped_weights
 from sightline.gravity import Tilt
 from sightline.lifter import Lifter, weights_for
 from sightline.methods.abspose.decode import RootRule
@@ -20,6 +21,7 @@ def estimator_of(
     weights: str | Path | None = None,
     *,
     device: str = "cpu",
+    batch_size: int = 32,
     any_orientation: bool = False,
     root: RootRule = "learned",
     tilt: Tilt | None = None,
@@ -30,6 +32,7 @@ def estimator_of(
         method: by name; perspose looks at the pictures, the others at keypoints alone.
         weights: by name, or the path of a passport; None takes the method's own.
         device: PyTorch device of the network.
+        batch_size: of perspose, people per pass of the network.
         any_orientation: of deeplift, whether people may be upside down or lie.
         root: of abspose, where absolute positions come from.
         tilt: of deeplift, how cameras are tilted that do not know their place in the world.
@@ -52,4 +55,8 @@ def estimator_of(
         raise UsageError("tilt: 'perspose' does not ask how the camera is tilted")
     from sightline.prediction.perspose import PersPoseEstimator  # timm takes seconds
 
-    return PersPoseEstimator(PERSPOSE_WEIGHTS if weights is None else weights, device=device)
+    if weights is None and not (shipped_weights() / f"{PERSPOSE_WEIGHTS}.json").exists():
+        raise UsageError(
+            "weights: perspose has none of its own yet; name the passport that `sightline train perspose-synth` wrote"
+        )
+    return PersPoseEstimator(PERSPOSE_WEIGHTS if weights is None else weights, device=device, batch_size=batch_size)

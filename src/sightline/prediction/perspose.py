@@ -16,7 +16,7 @@ from sightline.detect.protocol import Detection
 from sightline.errors import InputError, UsageError
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.lifter.result import canonical_depth, world_of
-from sightline.methods.perspose.boxes import body_boxes
+from sightline.methods.perspose.boxes import SURE, outlines
 from sightline.methods.perspose.flip import flip_averaged
 from sightline.methods.perspose.model import as_input
 from sightline.methods.perspose.samples import Person as Subject
@@ -25,11 +25,10 @@ from sightline.methods.perspose.weights import load_perspose
 from sightline.nn.device import torch_device
 from sightline.pipeline import Lifter, Skipped
 from sightline.prediction.estimator import Found, Placed
-from sightline.skeleton import Skeleton, get_skeleton
+from sightline.skeleton import Conversion, Skeleton, conversion, get_skeleton
 from sightline.stature import stature_from_joints
 from sightline.structures import ModelInfo, Person, PoseFrame, ScaleBody
 
-_ALIKE: Final = 0.02
 NO_BOX: Final = "neither a box nor joints say where they are"
 NO_CROP: Final = "the box lies where the camera cannot see"
 BEHIND: Final = "the network places them behind the camera"
@@ -38,8 +37,8 @@ BEHIND: Final = "the network places them behind the camera"
 class PersPoseEstimator:
     """Places people by what a PersPose network sees of them in the picture.
 
-    Poses are those of `h36m17`, of which the network must know all joints. Keypoints of the poses are the joints as the
-    network sees them; outside the picture, nobody did, and their confidence is 0.
+    Poses are those of `h36m17`, of which the network must know all joints. Their keypoints are what the detector saw,
+    as with lifters. An assumed focal length is told to the network like a known one: crops are cut by it as well.
 
     Args:
         weights: name of weights inside the package, or the path of a passport.
@@ -90,7 +89,7 @@ class PersPoseEstimator:
     ) -> Placed:
         """Look at everybody in frames that one camera took; see `Estimator`."""
         del fps
-        camera = _camera(frames[0])
+        camera, rule = _camera(frames[0]), _rule(seen, self.skeleton)
         boxes = [[body_box(one, seen) for one in frame.detections] for frame in frames]
         asked = [(row, place) for row, its in enumerate(boxes) for place, box in enumerate(its) if box is not None]
         told = self._joints([(frames[row].source.pixels, boxes[row][place]) for row, place in asked], camera)
@@ -111,7 +110,7 @@ class PersPoseEstimator:
                 continue
             box = boxes[row][place]
             assert box is not None
-            people[row].append(_person(joints, box, place, frame, camera))
+            people[row].append(_person(joints, box, place, frame, camera, rule))
         return Placed(
             tuple(
                 PoseFrame(index=frame.source.index, time_s=frame.source.time_s, people=tuple(its))
@@ -145,27 +144,22 @@ def _camera(frame: Found) -> Camera:
 
 
 def body_box(detection: Detection, seen: Skeleton) -> Float[np.ndarray, "4"] | None:
-    """Return the box (px: left, top, right, bottom) of somebody's outline: the detector's, or the joints', grown.
+    """Return the box (px: left, top, right, bottom) of somebody's outline: the detector's, or their joints', grown.
 
-    None where nothing was seen. A box that is the joints' own extent, as following gives it, is not the outline's.
+    Joints that the detector is not sure of do not count, unless there are no others. None where nothing was seen.
 
     Args:
         detection: who was seen.
         seen: the joint set of the detector.
     """
-    points = np.where((detection.confidence > 0)[:, None], detection.keypoints_px, np.nan)
-    known = points[np.isfinite(points).all(-1)]
-    extent = np.concatenate([known.min(0), known.max(0)]) if len(known) >= 2 else None
-    box = np.full(4, np.nan) if detection.box_px is None else np.asarray(detection.box_px, np.float64)
-    sized = bool(np.isfinite(box).all() and (box[2:] > box[:2]).all())
-    if sized and (extent is None or np.abs(box - extent).max() > _ALIKE * (box[2:] - box[:2]).max()):
-        return box
-    if extent is None:
-        return None
+    known = np.isfinite(detection.keypoints_px).all(-1) & (detection.confidence > 0)
+    sure = known & (detection.confidence >= SURE)
     landmarks = np.full((1, len(ALL_LANDMARKS), 2), np.nan)
-    landmarks[0, list(rows_of(seen))] = points
-    (grown,) = body_boxes(landmarks)
-    return grown if (grown[2:] > grown[:2]).all() else None
+    chosen = sure if sure.sum() >= 2 else known
+    landmarks[0, list(rows_of(seen))] = np.where(chosen[:, None], detection.keypoints_px, np.nan)
+    given = np.full(4, np.nan) if detection.box_px is None else np.asarray(detection.box_px, np.float64)
+    (box,) = outlines(given[None], landmarks)
+    return box if np.isfinite(box).all() else None
 
 
 def _sized(joints: Float[np.ndarray, "17 3"], height_m: float) -> Float[np.ndarray, "17 3"]:
@@ -174,18 +168,33 @@ def _sized(joints: Float[np.ndarray, "17 3"], height_m: float) -> Float[np.ndarr
 
 
 def _person(
-    joints: Float[np.ndarray, "17 3"], box: Float[np.ndarray, "4"], place: int, frame: Found, camera: Camera
+    joints: Float[np.ndarray, "17 3"],
+    box: Float[np.ndarray, "4"],
+    place: int,
+    frame: Found,
+    camera: Camera,
+    rule: Conversion | None,
 ) -> Person:
-    px, before = camera.project(torch.from_numpy(joints))
-    points = torch.where(before[:, None], px, torch.nan).numpy()
-    inside = ((points >= 0) & (points <= np.array(frame.image_size))).all(-1)
-    score = float(frame.detections[place].score)
+    """One person; keypoints are those that the detector saw, where it saw any."""
+    detection, points, confidence = frame.detections[place], np.full((len(joints), 2), np.nan), np.zeros(len(joints))
+    if rule is not None:
+        seen, sure = rule.apply(detection.keypoints_px[None], detection.confidence[None])
+        assert sure is not None  # it was given
+        points, confidence = seen[0], sure[0]
     return Person(
         id=place,
-        score=score,
+        score=float(detection.score),
         joints_cam_m=joints,
         root_depth_canonical=canonical_depth(joints, camera),
         box_px=box,
         keypoints_px=points,
-        confidence=np.where(inside, score, 0.0),
+        confidence=confidence,
     )
+
+
+def _rule(seen: Skeleton, skeleton: Skeleton) -> Conversion | None:
+    """How a detector's joints become those of the poses; None where they cannot, which hinders nothing here."""
+    try:
+        return conversion(seen, skeleton)
+    except ValueError:
+        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from sightline.detect.protocol import Detection
 from sightline.errors import InputError, UsageError
@@ -22,8 +22,6 @@ from sightline.structures import KeypointFrame, PersonKeypoints, PoseFrame, Scal
 from sightline.temporal.keypoint_repair import RepairReport
 from sightline.tracking import Tracker
 
-BOXES: Final = "boxes"
-"""The name of what looks for nobody beside those whose boxes are given, and finds no joints."""
 USUAL_FPS = 30.0
 """Frames per second that a film without any is taken to have."""
 
@@ -36,6 +34,8 @@ class Look(Protocol):
     """Of the detector or file."""
     skeleton: Skeleton
     """The joint set of what it finds."""
+    finds_joints: bool
+    """Whether joints are looked for; otherwise only boxes are known."""
 
     def people(self, frames: Sequence[SourceFrame]) -> list[tuple[Detection, ...]]:
         """Return the people of each frame, in order; frames of a film come in order over all calls."""
@@ -101,7 +101,7 @@ class Predictor:
             repairs: takes the report of what was repaired over time, when all frames are done.
             glimpse: called with every frame as soon as its people are known, with its pixels, before time is used.
         """
-        if look.name == BOXES and self.estimator.lifter is not None:
+        if not look.finds_joints and self.estimator.lifter is not None:
             raise UsageError(
                 f"detector: expected one that finds joints, which method '{self.estimator.model.method}' lifts; got "
                 "boxes, which are enough for methods that look at the pictures (perspose)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -39,6 +39,8 @@ class FlatLabels:
     shares: bool
     """Whether they are shares of the picture's width and height instead."""
     confidence: Float[np.ndarray, "person joint"]
+    boxes_px: Float[np.ndarray, "person 4"]
+    """Left, top, right, bottom as the file has them; NaN for none."""
     statures_m: Float[np.ndarray, " person"]
     picture: Int[np.ndarray, " person"]
     """Row of `wanted`."""
@@ -47,24 +49,59 @@ class FlatLabels:
 def read_flat_labels(path: Path, kind: str | None, skeleton: str | None) -> FlatLabels:
     """Read a file or folder as `read_keypoints_of` does, COCO's annotations of pictures of many sizes too.
 
+    Of COCO's people the boxes are read as well, and crowds are left out.
+
     Raises:
         InputError, UsageError: as `read_keypoints_of` does.
     """
     dump = load(path)
-    if (kind or told_kind(dump)) == "coco" and not dump.is_folder and isinstance(dump.single.content, dict):
-        return _labels(*_annotations(dump.single, asked_skeleton(skeleton)), numbered=True)
+    if (kind or told_kind(dump)) == "coco" and not dump.is_folder and _has_people(dump.single.content):
+        return _coco(dump.single, asked_skeleton(skeleton))
     found = read_detections(path, kind=kind, skeleton=skeleton)
     if isinstance(found, OwnFile):
         return _own(found)
     return _labels(found, {}, {}, numbered=dump.is_folder or found.kind in _NAMING)
 
 
-def _annotations(part: Part, asked: Skeleton | None) -> tuple[Detections, dict[int, str], dict[int, tuple[int, int]]]:
-    """COCO's people, and names and sizes of its pictures by the frames' numbers."""
-    content, where = part.content, part.where
+def _has_people(content: Any) -> bool:
+    """Whether COCO's results, or annotations, may be in there; what is neither is complained about elsewhere."""
+    return isinstance(content, list) or (isinstance(content, dict) and "annotations" in content)
+
+
+def _coco(part: Part, asked: Skeleton | None) -> FlatLabels:
+    """COCO's people with their boxes, and with names and sizes of pictures where these are told."""
+    where, annotated = part.where, isinstance(part.content, dict)
+    content: dict[str, Any] = part.content if annotated else {"annotations": part.content}
     images = list(objects(strict.get_list(content, "images", where, []), "images", where))
     plain = [{key: value for key, value in image.items() if key not in ("width", "height")} for image, _ in images]
-    found = read_coco(Dump(where, (Part(where, part.name, {**content, "images": plain}),), is_folder=False), asked)
+    entries = strict.get_list(content, "annotations", where)
+    people = list(objects(entries, "annotations" if annotated else "", where))
+    numbered = [_numbered(row, entry) for row, (entry, _) in enumerate(people)]
+    told = {**content, "images": plain, "annotations": numbered} if annotated else numbered
+    found = read_coco(Dump(where, (Part(where, part.name, told),), is_folder=False), asked)
+    boxes = [_corners(*people[row]) for row in found.ids if row is not None]
+    files, sizes = _files_and_sizes(images, where)
+    return _labels(found, files, sizes, numbered=True, boxes_px=np.array(boxes, np.float64).reshape(-1, 4))
+
+
+def _numbered(row: int, entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry by whose id it can be found again; of a crowd, without keypoints, so that it does not count."""
+    crowd = {"keypoints": None} if entry.get("iscrowd") else {}
+    return {**entry, "track_id": row, **crowd}
+
+
+def _corners(entry: dict[str, Any], where: str) -> Float[np.ndarray, "4"]:
+    """COCO's box (left, top, width, height; corner origin) by two corners; NaN for none."""
+    if not entry.get("bbox"):
+        return np.full(4, np.nan)
+    box = strict.as_array(entry["bbox"], (4,), f"{where}.bbox")
+    return np.concatenate([box[:2], box[:2] + box[2:]])
+
+
+def _files_and_sizes(
+    images: Sequence[tuple[dict[str, Any], str]], where: str
+) -> tuple[dict[int, str], dict[int, tuple[int, int]]]:
+    """Names and sizes of COCO's pictures by the frames' numbers."""
     ids = [image_id(image, "id", place) for image, place in images]
     index = frame_indices(ids, where)
     files: dict[int, str] = {}
@@ -75,11 +112,16 @@ def _annotations(part: Part, asked: Skeleton | None) -> tuple[Detections, dict[i
         if image.get("width") and image.get("height"):
             width, height = (strict.get_integer(image, side, place, low=1) for side in ("width", "height"))
             sizes[index[one]] = width, height
-    return found, files, sizes
+    return files, sizes
 
 
 def _labels(
-    found: Detections, files: dict[int, str], sizes: dict[int, tuple[int, int]], *, numbered: bool
+    found: Detections,
+    files: dict[int, str],
+    sizes: dict[int, tuple[int, int]],
+    *,
+    numbered: bool,
+    boxes_px: Float[np.ndarray, "person 4"] | None = None,
 ) -> FlatLabels:
     frames = sorted(set(found.frame_of.tolist()))
     return FlatLabels(
@@ -90,6 +132,7 @@ def _labels(
         points_px=found.points,
         shares=found.layout.shares,
         confidence=found.confidence,
+        boxes_px=np.full((len(found.points), 4), np.nan) if boxes_px is None else boxes_px,
         statures_m=np.full(len(found.points), np.nan),
         picture=np.searchsorted(frames, found.frame_of),
     )
@@ -108,6 +151,7 @@ def _own(found: OwnFile) -> FlatLabels:
         points_px=stacked.keypoints_px,
         shares=False,
         confidence=stacked.confidence,
+        boxes_px=np.full((len(heights), 4), np.nan),
         statures_m=np.array(heights, np.float64),
         picture=np.searchsorted(frames, stacked.frame_index),
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
+from sightline.errors import InputError
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.perspose.flip import flip_averaged
 from sightline.methods.perspose.geometry import xyz_from_uvd
@@ -34,12 +35,16 @@ class PersPoseModule(RunModule[PersPose]):
         config: the run.
         train: people to learn from.
         val: held-out people for validation, or None.
+
+    Raises:
+        InputError: for held-out people of whom nobody can be scored.
     """
 
     def __init__(self, config: PersPoseRunConfig, train: People, val: People | None = None) -> None:
         super().__init__(config, lambda: PersPose(config.model))
         self.config = config
         self._train, self._val = train, val
+        self._scored = () if val is None else scored_people(val, config.model.landmarks)
         self.scores = crop_metrics()
 
     @property
@@ -66,8 +71,8 @@ class PersPoseModule(RunModule[PersPose]):
         del batch, batch_idx
         if self._val is None:
             return
-        network, count = self.trained, min(len(self._val), VALIDATION_PEOPLE)
-        rows = range(0, count * (len(self._val) // count), len(self._val) // count)
+        network, count = self.trained, min(len(self._scored), VALIDATION_PEOPLE)
+        rows = self._scored[:: len(self._scored) // count][:count]
         for answers, samples in answered(network, plain_batches(self._val, self.config.model, rows), flip=False):
             update_metrics(self.scores.to(self.device), network, answers, samples)
         self.log_dict({f"val/{name}": float(value) for name, value in self.scores.compute().items()}, batch_size=count)
@@ -94,6 +99,38 @@ class PersPoseModule(RunModule[PersPose]):
         warm = max(1, config.warmup_steps)
         share = lambda step: min(1.0, (step + 1) / warm) * _FALL ** (step // config.decay_every)  # noqa: E731
         return self.scheduled(optimizer, share)
+
+
+@runtime_checkable
+class PartlyKnown(Protocol):
+    """People of some of whom some joints are not known."""
+
+    @property
+    def left_out(self) -> int:
+        """How many more there are who are not seen well enough to count."""
+        ...
+
+    def complete(self, landmarks: Iterable[str]) -> Sequence[int]:
+        """Return the numbers of the people of whom all of some landmarks are known in 3D."""
+        ...
+
+
+def scored_people(people: People, landmarks: Sequence[str]) -> Sequence[int]:
+    """Return the numbers of the people whom a network is scored on: those of whom every joint that counts is known.
+
+    Args:
+        people: held-out ones.
+        landmarks: those of the network.
+
+    Raises:
+        InputError: where there is nobody.
+    """
+    if not isinstance(people, PartlyKnown):
+        return range(len(people))
+    found = people.complete([landmarks[row] for row in scored_rows(landmarks)])
+    if not len(found):
+        raise InputError("held-out people: nobody among them has all joints in 3D that the network is scored on")
+    return found
 
 
 @torch.no_grad()
@@ -129,8 +166,8 @@ def crop_metrics() -> MetricCollection:
     return MetricCollection({"mpjpe": MPJPE(root="excluded"), "pa_mpjpe": PAMPJPE(), "depth_error": DepthError()})
 
 
-def update_metrics(metrics: MetricCollection, network: PersPose, answers: Answers, samples: Samples) -> None:
-    """Count the crops whose 3D truth is known: by its joints of h36m17, in the frame of the picture."""
+def update_metrics(metrics: MetricCollection, network: PersPose, answers: Answers, samples: Samples) -> int:
+    """Count the crops whose 3D truth is known, by its joints of h36m17, in the frame of the picture; tell how many."""
     rows = list(scored_rows(network.config.landmarks))
     truth = samples.truth
     true = xyz_from_uvd(truth.uv_px, truth.depth_m, truth.scale_m_px, samples.views.intrinsics)
@@ -140,3 +177,4 @@ def update_metrics(metrics: MetricCollection, network: PersPose, answers: Answer
     if known.any():
         device = next(iter(metrics.values())).device
         metrics.update(found[known].to(device), true[known].to(device))
+    return int(known.sum())

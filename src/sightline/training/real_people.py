@@ -5,11 +5,12 @@ What labels do not say stays unknown: NaN landmarks, no camera, no body. Nothing
 
 from __future__ import annotations
 
-import copy
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 import torch
@@ -17,59 +18,75 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from sightline.camera import Camera
 from sightline.errors import InputError
+from sightline.formats.camera import camera_to_json
 from sightline.formats.poses import read_poses
 from sightline.landmarks import ALL_LANDMARKS
-from sightline.methods.perspose.boxes import body_boxes
+from sightline.methods.perspose.boxes import SURE, outlines
 from sightline.methods.perspose.samples import Person
 from sightline.skeleton import Skeleton, conversion, get_skeleton, landmark_of
 from sightline.stature import stature_from_joints
-from sightline.structures import HEIGHT_RANGE_M
+from sightline.structures import HEIGHT_RANGE_M, Poses
 from sightline.structures import Person as PosedPerson
 from sightline.training.flat_labels import FlatLabels, read_flat_labels
 from sightline.training.picture_files import PictureFiles, Progress, Wanted, find_pictures
 from sightline.training.pictures import SEEN_PX, SEEN_SHARE, Picture
 
 LEAST_JOINTS: Final = 6
-"""Who has fewer known joints before the camera is not learnt from: half of the twelve of arms and legs."""
-LEAST_CONFIDENCE: Final = 0.3
-"""Keypoints below are taken for unknown; labelled ones that are hidden in the picture have 0.5 in COCO's files."""
+"""Who has fewer known joints of arms and legs, which have twelve, before the camera is not learnt from."""
+LONGEST: Final = 4.0
+"""Nor is whose box is longer than so many diagonals of the picture: joints beside the camera lie anywhere in it."""
+_LIFTERS: Final = ("abspose", "deeplift")
+"""Methods whose boxes are the extent of the detector's joints."""
+_LIMBS: Final = [
+    ALL_LANDMARKS.index(side + joint)
+    for joint in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")
+    for side in ("L", "R")
+]
 _MIDDLES: Final = ("Hip", "Thorax")
 """Landmarks that are by definition midway between two others, so that every joint set with these has them too."""
 _LOOKED_AT: Final = 16
 """So many pictures are opened at once to see whether they are of the labels' size; the others when they are read."""
 
 Size = tuple[int, int] | None
-Kind = TypeVar("Kind", bound="RealPeople")
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Labels:
+    """What a file says of people, and where their pictures lie."""
+
+    truth: Path
+    """The file."""
+    digest: str
+    """A sum over it, and over the camera where that is told apart from it."""
+    files: PictureFiles
+    skeleton: str
+    """The joint set of the file."""
+    rows: tuple[int, ...]
+    """Of which of `ALL_LANDMARKS` the points are."""
+    points: Float32[np.ndarray, "person landmark axis"]
+    """In 3D (m, the camera's frame) or in 2D (px); NaN is what is not known."""
+    boxes_px: Float[np.ndarray, "person 4"]
+    """Left, top, right, bottom."""
+    statures_m: Float[np.ndarray, " person"]
+    picture: Int[np.ndarray, " person"]
+    """Row of `files`, as of the next two."""
+    cameras: tuple[Camera | None, ...]
+    sizes: tuple[Size, ...]
+    """Width and height that pictures must have (px)."""
+    coarse: bool
+    """Whether a few pixels mean nothing."""
+    left_out: int = 0
+    """How many more people the file has, who are not seen well enough to learn from."""
+
+
+@dataclass(frozen=True, eq=False)
 class RealPeople:
-    """People with labels in pictures; what `PosesPeople` and `KeypointsPeople` have in common."""
+    """People with labels in pictures, by number: those of `PosesPeople` or `KeypointsPeople`."""
 
-    def __init__(
-        self,
-        truth: Path,
-        files: PictureFiles,
-        landmarks: Float32[np.ndarray, "person landmark axis"],
-        boxes_px: Float[np.ndarray, "person 4"],
-        statures_m: Float[np.ndarray, " person"],
-        picture: Int[np.ndarray, " person"],
-        cameras: Sequence[Camera | None],
-        sizes: Sequence[Size],
-        coarse: bool,
-    ) -> None:
-        self.truth, self.files, self.coarse = truth, files, coarse
-        known = np.isfinite(landmarks).all(-1)
-        self.known: tuple[str, ...] = tuple(ALL_LANDMARKS[row] for row in np.flatnonzero(known.any(0)))
-        """Landmarks that somebody's labels have."""
-        self._rows = np.flatnonzero(known.any(0))
-        self._points = np.ascontiguousarray(landmarks[:, self._rows])
-        self._boxes, self._statures, self._picture = boxes_px, statures_m, picture
-        self._cameras, self._sizes = cameras, sizes
-        for row in np.unique(np.linspace(0, len(files.paths) - 1, _LOOKED_AT).round().astype(int)).tolist():
-            files.read(row, sizes[row], str(truth))
+    labels: Labels
 
     def __len__(self) -> int:
-        return len(self._picture)
+        return len(self.labels.picture)
 
     def __getitem__(self, row: int) -> tuple[Picture, Person]:
         """Return somebody with the picture they are in.
@@ -77,38 +94,47 @@ class RealPeople:
         Raises:
             InputError: for a picture that is broken, or of another size than the labels are of.
         """
-        picture = int(self._picture[row])
-        points = np.full((len(ALL_LANDMARKS), self._points.shape[-1]), np.nan)
-        points[self._rows] = self._points[row]
+        its, picture = self.labels, int(self.labels.picture[row])
+        points = np.full((len(ALL_LANDMARKS), its.points.shape[-1]), np.nan)
+        points[list(its.rows)] = its.points[row]
         solid = points.shape[-1] == 3
-        return self.files.read(picture, self._sizes[picture], str(self.truth)), Person(
-            box_px=self._boxes[row],
-            camera=self._cameras[picture],
+        return its.files.read(picture, its.sizes[picture], str(its.truth)), Person(
+            box_px=its.boxes_px[row],
+            camera=its.cameras[picture],
             landmarks_cam=points if solid else None,
             landmarks_px=None if solid else points,
-            stature_m=float(self._statures[row]),
-            coarse=self.coarse,
+            stature_m=float(its.statures_m[row]),
+            coarse=its.coarse,
         )
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Landmarks that somebody's labels have."""
+        return tuple(ALL_LANDMARKS[row] for row in self.labels.rows)
+
+    @property
+    def left_out(self) -> int:
+        """How many more people the file has, who are not seen well enough to learn from."""
+        return self.labels.left_out
 
     @property
     def digest(self) -> str:
         """A sum over the labels' file, and over names and sizes of the pictures."""
-        pictures = f"{len(self)} people in {len(self.files.paths)} pictures ({self.files.digest})"
-        return f"{_sum_of(self.truth)}, {pictures}{', placed coarsely' if self.coarse else ''}"
+        its = self.labels
+        pictures = f"{len(self)} people in {len(its.files.paths)} pictures ({its.files.digest})"
+        return f"{its.digest}, {pictures}{', placed coarsely' if its.coarse else ''}"
 
-    def coarsely(self: Kind) -> Kind:
+    def coarsely(self) -> RealPeople:
         """Return the same people, of whose joints a few pixels mean nothing."""
-        people = copy.copy(self)
-        people.coarse = True
-        return people
+        return RealPeople(replace(self.labels, coarse=True))
 
-    def complete(self, landmarks: Iterable[str]) -> int:
-        """Return how many people have all of some landmarks."""
-        rows = [ALL_LANDMARKS.index(name) for name in landmarks]
-        places = np.searchsorted(self._rows, rows)
-        if not np.isin(rows, self._rows).all():
-            return 0
-        return int(np.isfinite(self._points[:, places]).all((1, 2)).sum())
+    def complete(self, landmarks: Iterable[str]) -> tuple[int, ...]:
+        """Return the numbers of the people of whom all of some landmarks are known in 3D."""
+        its, rows = self.labels, [ALL_LANDMARKS.index(name) for name in landmarks]
+        if its.points.shape[-1] != 3 or not set(rows) <= set(its.rows):
+            return ()
+        points = its.points[:, [its.rows.index(row) for row in rows]]
+        return tuple(np.flatnonzero(np.isfinite(points).all((1, 2))).tolist())
 
 
 class PosesPeople(RealPeople):
@@ -141,20 +167,7 @@ class PosesPeople(RealPeople):
             raise InputError(f"{truth}: nobody in it to learn from: none of its {len(poses.frames)} frames has people")
         wanted = [Wanted(frame.index, frame.file) for frame in frames]
         files = find_pictures(Path(pictures), wanted, str(truth), cache=cache, progress=progress)
-        cameras = [poses.camera_of(frame) for frame in frames]
-        sizes = [_size_of(camera) for camera in cameras]
-        people = [person for frame in frames for person in frame.people]
-        picture = np.repeat(np.arange(len(frames)), [len(frame.people) for frame in frames])
-        landmarks = _solid_landmarks(people, poses.skeleton, truth)
-        given = np.stack([np.full(4, np.nan) if one.box_px is None else one.box_px for one in people])
-        pixels = _projected(landmarks, picture, cameras)
-        boxes, kept = _seen(pixels, given, np.array(sizes, np.float64)[picture], truth)
-        statures = _statures(people, poses.skeleton)
-        super().__init__(
-            truth, files, landmarks[kept], boxes[kept], statures[kept], picture[kept], cameras, sizes, coarse
-        )
-        self.left_out: int = int((~kept).sum())
-        self.skeleton: str = poses.skeleton.name
+        super().__init__(_seen(_posed(poses, truth, files, coarse)))
 
 
 class KeypointsPeople(RealPeople):
@@ -162,7 +175,7 @@ class KeypointsPeople(RealPeople):
 
     Args:
         truth: a file or folder of any tool that `sightline lift` reads; annotations of COCO may be of pictures of
-            many sizes.
+            many sizes, and have boxes.
         pictures: the folder of its photos, or its film. Photos are found by the names in COCO's annotations. Without
             names, of files of Sightline's own by their place in natural order, and of other tools' by the numbers in
             their own names.
@@ -188,29 +201,61 @@ class KeypointsPeople(RealPeople):
         progress: Progress = None,
     ) -> None:
         truth = Path(truth)
-        labels = read_flat_labels(truth, kind, skeleton)
-        if not len(labels.picture):
-            raise InputError(f"{truth}: nobody in it to learn from: no keypoints in {len(labels.wanted)} pictures")
+        flat = read_flat_labels(truth, kind, skeleton)
+        if not len(flat.picture):
+            raise InputError(f"{truth}: nobody in it to learn from: no keypoints in {len(flat.wanted)} pictures")
         files = find_pictures(
-            Path(pictures), labels.wanted, str(truth), cache=cache, numbered=labels.numbered, progress=progress
+            Path(pictures), flat.wanted, str(truth), cache=cache, numbered=flat.numbered, progress=progress
         )
-        sizes = _flat_sizes(labels, files, camera, truth)
-        points = labels.points_px
-        if labels.shares:
-            points = points * np.array(sizes, np.float64)[labels.picture, None]
-        points = np.where((labels.confidence >= LEAST_CONFIDENCE)[..., None], points, np.nan)
-        landmarks = _as_landmarks(points, labels.skeleton, truth)
-        frame = np.array([(np.nan, np.nan) if size is None else size for size in sizes], np.float64)
-        given = np.full((len(points), 4), np.nan)
-        boxes, kept = _seen(landmarks.astype(np.float64), given, frame[labels.picture], truth)
-        super().__init__(
-            truth, files, landmarks[kept], boxes[kept], labels.statures_m[kept], labels.picture[kept],
-            [camera] * len(sizes), sizes, coarse=True,
-        )  # fmt: skip
-        self.left_out: int = int((~kept).sum())
+        super().__init__(_seen(_flat(flat, truth, files, camera)))
 
 
-def _flat_sizes(labels: FlatLabels, files: PictureFiles, camera: Camera | None, truth: Path) -> list[Size]:
+def _posed(poses: Poses, truth: Path, files: PictureFiles, coarse: bool) -> Labels:
+    """Everybody in a file of poses."""
+    frames = [frame for frame in poses.frames if frame.people]
+    people = [person for frame in frames for person in frame.people]
+    cameras = tuple(poses.camera_of(frame) for frame in frames)
+    given = [None if poses.model.method in _LIFTERS else one.box_px for one in people]  # lifters': their joints' extent
+    return Labels(
+        truth=truth,
+        digest=_sum_of(truth),
+        files=files,
+        skeleton=poses.skeleton.name,
+        rows=tuple(range(len(ALL_LANDMARKS))),
+        points=_solid_landmarks(people, poses.skeleton, truth),
+        boxes_px=np.stack([np.full(4, np.nan) if box is None else box for box in given]),
+        statures_m=_statures(people, poses.skeleton),
+        picture=np.repeat(np.arange(len(frames)), [len(frame.people) for frame in frames]),
+        cameras=cameras,
+        sizes=tuple(_size_of(camera) for camera in cameras),
+        coarse=coarse,
+    )
+
+
+def _flat(flat: FlatLabels, truth: Path, files: PictureFiles, camera: Camera | None) -> Labels:
+    """Everybody in a file of keypoints; the doubtful ones are unknown."""
+    sizes = _flat_sizes(flat, files, camera, truth)
+    points = flat.points_px
+    if flat.shares:
+        points = points * np.array(sizes, np.float64)[flat.picture, None]
+    points = np.where((flat.confidence >= SURE)[..., None], points, np.nan)
+    return Labels(
+        truth=truth,
+        digest=_sum_of(truth) + ("" if camera is None else f" by camera {_sum_of_camera(camera)}"),
+        files=files,
+        skeleton=flat.skeleton.name,
+        rows=tuple(range(len(ALL_LANDMARKS))),
+        points=_as_landmarks(points, flat.skeleton, truth),
+        boxes_px=flat.boxes_px,
+        statures_m=flat.statures_m,
+        picture=flat.picture,
+        cameras=(camera,) * len(sizes),
+        sizes=sizes,
+        coarse=True,
+    )
+
+
+def _flat_sizes(labels: FlatLabels, files: PictureFiles, camera: Camera | None, truth: Path) -> tuple[Size, ...]:
     """The sizes that pictures must have: the camera's, or those that the labels tell; None where nothing does."""
     own = None if camera is None else _size_of(camera)
     for size in labels.sizes:
@@ -221,7 +266,7 @@ def _flat_sizes(labels: FlatLabels, files: PictureFiles, camera: Camera | None, 
     if own is None and labels.shares and None in labels.sizes:
         pixels = files.read(0, None, str(truth))
         own = (pixels.shape[1], pixels.shape[0])
-    return [own or size for size in labels.sizes]
+    return tuple(own or size for size in labels.sizes)
 
 
 def _size_of(camera: Camera) -> tuple[int, int]:
@@ -236,7 +281,7 @@ def _as_landmarks(
     found = np.full((len(points), len(ALL_LANDMARKS), points.shape[-1]), np.nan, np.float32)
     rows = {joint: landmark_of(skeleton, name) for joint, name in enumerate(skeleton.joints)}
     rows = {joint: ALL_LANDMARKS.index(name) for joint, name in rows.items() if name in ALL_LANDMARKS}
-    if len(rows) < LEAST_JOINTS:
+    if len(set(_LIMBS).intersection(rows.values())) < LEAST_JOINTS:
         raise InputError(f"{truth}: expected joints that Sightline knows, got {', '.join(skeleton.joints)}")
     target = get_skeleton("h36m17")
     rule = conversion(skeleton, target)
@@ -265,17 +310,18 @@ def _solid_landmarks(
     return found
 
 
-def _projected(
-    landmarks: Float32[np.ndarray, "person landmark 3"], picture: Int[np.ndarray, " person"], cameras: Sequence[Camera]
-) -> Float[np.ndarray, "person landmark 2"]:
+def _pixels(labels: Labels) -> Float[np.ndarray, "person landmark 2"]:
     """Where landmarks are in their pictures (px); NaN is what is not known or does not lie before the camera."""
-    pixels = np.full((*landmarks.shape[:2], 2), np.nan)
+    if labels.points.shape[-1] == 2:
+        return labels.points.astype(np.float64)
+    pixels = np.full((*labels.points.shape[:2], 2), np.nan)
     by_camera: dict[int, list[int]] = {}
-    for person, row in enumerate(picture.tolist()):
-        by_camera.setdefault(id(cameras[row]), []).append(person)
+    for person, row in enumerate(labels.picture.tolist()):
+        by_camera.setdefault(id(labels.cameras[row]), []).append(person)
     for people in by_camera.values():
-        camera = cameras[int(picture[people[0]])]
-        pixels[people] = camera.project(torch.from_numpy(landmarks[people]).to(camera.dtype))[0].numpy()
+        camera = labels.cameras[int(labels.picture[people[0]])]
+        assert camera is not None  # poses have cameras
+        pixels[people] = camera.project(torch.from_numpy(labels.points[people]).to(camera.dtype))[0].numpy()
     return pixels
 
 
@@ -287,25 +333,46 @@ def _statures(people: Sequence[PosedPerson], skeleton: Skeleton) -> Float[np.nda
     return np.where((statures >= low) & (statures <= high), statures, np.nan)
 
 
-def _seen(
+def _seen(everybody: Labels) -> Labels:
+    """Those who are seen well enough to learn from, in boxes of their outlines; some pictures are looked at."""
+    pixels = _pixels(everybody)
+    boxes = outlines(everybody.boxes_px, pixels)
+    frames = [(np.nan, np.nan) if size is None else size for size in everybody.sizes]
+    kept = _seen_well(pixels, boxes, np.array(frames, np.float64)[everybody.picture])
+    if not kept.any():
+        raise InputError(
+            f"{everybody.truth}: nobody in it to learn from: none of its {len(kept)} people has {LEAST_JOINTS} known "
+            f"joints of arms and legs before the camera, {SEEN_SHARE:.0%} of all in the picture, and a box of "
+            f"{SEEN_PX:.0f} px to {LONGEST:g} diagonals of the picture"
+        )
+    rows = np.flatnonzero(np.isfinite(everybody.points[kept]).all(-1).any(0))
+    files, sizes = everybody.files, everybody.sizes
+    for row in np.unique(np.linspace(0, len(files.paths) - 1, _LOOKED_AT).round().astype(int)).tolist():
+        files.read(row, sizes[row], str(everybody.truth))
+    return replace(
+        everybody,
+        rows=tuple(rows.tolist()),
+        points=np.ascontiguousarray(everybody.points[kept][:, rows]),
+        boxes_px=boxes[kept],
+        statures_m=everybody.statures_m[kept],
+        picture=everybody.picture[kept],
+        left_out=int((~kept).sum()),
+    )
+
+
+def _seen_well(
     pixels: Float[np.ndarray, "person landmark 2"],
-    given: Float[np.ndarray, "person 4"],
+    boxes: Float[np.ndarray, "person 4"],
     sizes: Float[np.ndarray, "person 2"],
-    truth: Path,
-) -> tuple[Float[np.ndarray, "person 4"], Bool[np.ndarray, " person"]]:
-    """Boxes of people (px): those given, else grown about their joints; and who is seen well enough to learn from."""
+) -> Bool[np.ndarray, " person"]:
+    """Who is: of pictures whose size is not known (NaN), only joints and the box's least size are asked for."""
     known = np.asarray(np.isfinite(pixels).all(-1))
     with np.errstate(invalid="ignore"):
         inside = ((pixels >= 0) & ~(pixels > sizes[:, None])).all(-1)
-    boxes = np.where(np.isfinite(given), given, body_boxes(pixels))
-    tall = (boxes[:, 2:] - boxes[:, :2]).max(1)
-    kept = (known.sum(1) >= LEAST_JOINTS) & (inside.sum(1) >= SEEN_SHARE * known.sum(1)) & (tall >= SEEN_PX)
-    if not kept.any():
-        raise InputError(
-            f"{truth}: nobody in it to learn from: none of its {len(kept)} people has {LEAST_JOINTS} known joints "
-            f"before the camera, {SEEN_SHARE:.0%} of them in the picture and {SEEN_PX:.0f} px from end to end"
-        )
-    return boxes, kept
+        longer = (boxes[:, 2:] - boxes[:, :2]).max(1)
+        sized = (longer >= SEEN_PX) & ~(longer > LONGEST * np.hypot(*sizes.T))
+    limbs = known[:, _LIMBS].sum(1)
+    return (limbs >= LEAST_JOINTS) & (inside.sum(1) >= SEEN_SHARE * known.sum(1)) & sized
 
 
 def _sum_of(truth: Path) -> str:
@@ -314,3 +381,7 @@ def _sum_of(truth: Path) -> str:
     for path in sorted(truth.glob("*.json")) if truth.is_dir() else [truth]:
         told.update(path.read_bytes())
     return told.hexdigest()[:16]
+
+
+def _sum_of_camera(camera: Camera) -> str:
+    return hashlib.sha256(json.dumps(camera_to_json(camera), sort_keys=True).encode()).hexdigest()[:16]

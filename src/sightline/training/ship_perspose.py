@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,14 @@ from sightline.methods.perspose.samples import Samples
 from sightline.methods.perspose.weights import METHOD
 from sightline.metrics.running import PVE
 from sightline.training.config import PersPoseRunConfig, config_to_json
-from sightline.training.perspose import answered, crop_metrics, scored_rows, update_metrics
+from sightline.training.perspose import (
+    PartlyKnown,
+    answered,
+    crop_metrics,
+    scored_people,
+    scored_rows,
+    update_metrics,
+)
 from sightline.training.pictures import People, WithBodies, plain_batches
 from sightline.training.run import Trained
 
@@ -41,6 +49,7 @@ def ship_perspose(trained: Trained, test: People, folder: Path, *, credit: str, 
     assert isinstance(config, PersPoseRunConfig)
     network = PersPose(config.model)
     network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
+    scores, count = _scored(network.eval(), test, flip=True)
     return write_weights(
         state,
         folder,
@@ -50,15 +59,24 @@ def ship_perspose(trained: Trained, test: People, folder: Path, *, credit: str, 
         trained_on=credit,
         recipe=config_to_json(config),
         model=config_to_json(config.model),
-        expected={
-            f"held-out people in pictures, {len(scored_rows(config.model.landmarks))} joints": millimetres(
-                network.eval(), test
-            )
-        },
+        expected={tested_on(test, config.model.landmarks, count): scores},
         command=command,
         date=date.today().isoformat(),
         version=__version__,
     )
+
+
+def tested_on(people: People, landmarks: Sequence[str], scored: int) -> str:
+    """Return in which words a score is told: by how many joints, and by how many of how many people where not by all.
+
+    Args:
+        people: held-out ones.
+        landmarks: those of the network.
+        scored: how many of them counted.
+    """
+    words = f"held-out people in pictures, {len(scored_rows(landmarks))} joints"
+    everybody = len(people) + (people.left_out if isinstance(people, PartlyKnown) else 0)
+    return words if scored == everybody else f"{words}, {scored} of {everybody} people"
 
 
 def millimetres(network: PersPose, people: People, *, flip: bool = True) -> dict[str, float]:
@@ -66,21 +84,28 @@ def millimetres(network: PersPose, people: People, *, flip: bool = True) -> dict
 
     Args:
         network: whom to score.
-        people: on whom.
+        people: on whom; those of whom some joint is not known do not count.
         flip: whether answers are averaged with those about the mirrored crops.
     """
-    metrics, mesh, size = crop_metrics(), PVE(), 64
-    rows = range(len(people))
+    return _scored(network, people, flip)[0]
+
+
+def _scored(network: PersPose, people: People, flip: bool) -> tuple[dict[str, float], int]:
+    """The scores (mm), and how many people they are means over."""
+    metrics, mesh, size, count = crop_metrics(), PVE(), 64, 0
+    rows = scored_people(people, network.config.landmarks)
     bodies = people if isinstance(people, WithBodies) and network.config.shape_numbers else None
     for start, (answers, samples) in zip(
-        rows[::size], answered(network, plain_batches(people, network.config, rows, size), flip=flip), strict=True
+        range(0, len(rows), size),
+        answered(network, plain_batches(people, network.config, rows, size), flip=flip),
+        strict=True,
     ):
-        update_metrics(metrics, network, answers, samples)
+        count += update_metrics(metrics, network, answers, samples)
         if bodies is not None and start < MESHES:
             update_mesh(mesh, network, answers, samples, bodies.bodies(rows[start : start + size]))
     scores = {name: float(value) for name, value in metrics.compute().items()}
     scores |= {"pve": float(mesh.compute())} if float(mesh.weight) > 0 else {}
-    return {f"{name}_mm": round(1000 * value, 2) for name, value in scores.items()}
+    return {f"{name}_mm": round(1000 * value, 2) for name, value in scores.items()}, count
 
 
 @torch.no_grad()
