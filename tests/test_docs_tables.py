@@ -18,6 +18,7 @@ from sightline.methods.abspose.weights import DEFAULT_WEIGHTS
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     "docs/perspective.md",
+    "docs/perspose.md",
     "docs/prior.md",
     "docs/rendering.md",
     "docs/retargeting.md",
@@ -182,10 +183,32 @@ def test_bodies_fitted_to_motion_are_told_as_they_were_measured(script: Any, mon
     assert "all hold." in text
     assert sum(line.startswith("| ") and ", walking |" in line for line in text.splitlines()) == 3
     single = next(row for row in found["rows"] if row["what"].startswith("retargeting makehuman"))
-    assert script.fitted_cells(single)[6] == "–"  # single poses have no feet that could slide
+    assert (
+        importlib.import_module("tables_bodies").fitted_cells(single)[6] == "–"
+    )  # single poses have no feet that could slide
     moving = {**single, "frames": 100, "slide_m_s": 0.5, "clip_slides_m_s": 0.25, "lowest_sole_mm": -0.04}
-    assert script.fitted_cells(moving)[6:8] == ["0.50 (0.25)", "0.0"]
-    assert script.fitted_cells({key: value for key, value in moving.items() if "slide" not in key})[6] == "–"
+    assert importlib.import_module("tables_bodies").fitted_cells(moving)[6:8] == ["0.50 (0.25)", "0.0"]
+    assert (
+        importlib.import_module("tables_bodies").fitted_cells(
+            {key: value for key, value in moving.items() if "slide" not in key}
+        )[6]
+        == "–"
+    )
     found["claims"][0] |= {"text": "bodies are there", "value": 31.0, "holds": False}
     monkeypatch.setattr(script, "report", lambda name: found)
     assert "these do **not** hold: bodies are there (31)." in script.retargeting()
+
+
+def test_the_ablation_of_perspose_is_told_as_it_was_measured(script: Any) -> None:
+    found = json.loads((ROOT / "benchmarks/results/perspose.json").read_text(encoding="utf-8"))
+    text = importlib.import_module("tables_perspose").perspose()
+    assert script.SECTIONS["docs/perspose.md"]["perspose"]() == text
+    for row in found["rows"]:
+        if row["variant"] is None:
+            assert f"People {row['spread']}, φ in the median {row['phi_50_percent_deg']:.1f}°" in text
+            continue
+        name = row["variant"] if row["seed"] == "mean" else f"{row['variant']}, seed {row['seed']}"
+        gain = row.get("gain_mpjpe_percent")
+        told = "" if gain is None else f" ({-gain:+.1f} %)"
+        assert f"| {name} | {row['mpjpe_mm']:.1f}{told} |" in text
+    assert text.count("| yes |") == sum(claim["holds"] for claim in found["claims"])
