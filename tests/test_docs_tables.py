@@ -179,24 +179,19 @@ def test_what_a_widening_buys_is_told_against_the_luck_of_the_seed(script: Any) 
 
 def test_bodies_fitted_to_motion_are_told_as_they_were_measured(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads((ROOT / "benchmarks/results/retarget.json").read_text(encoding="utf-8"))
-    text = script.retargeting()
+    bodies = importlib.import_module("tables_bodies")
+    text = bodies.retargeting()
+    assert script.SECTIONS["docs/retargeting.md"]["retarget"]() == text
     assert "all hold." in text
     assert sum(line.startswith("| ") and ", walking |" in line for line in text.splitlines()) == 3
     single = next(row for row in found["rows"] if row["what"].startswith("retargeting makehuman"))
-    assert (
-        importlib.import_module("tables_bodies").fitted_cells(single)[6] == "–"
-    )  # single poses have no feet that could slide
+    assert bodies.fitted_cells(single)[6] == "–"  # single poses have no feet that could slide
     moving = {**single, "frames": 100, "slide_m_s": 0.5, "clip_slides_m_s": 0.25, "lowest_sole_mm": -0.04}
-    assert importlib.import_module("tables_bodies").fitted_cells(moving)[6:8] == ["0.50 (0.25)", "0.0"]
-    assert (
-        importlib.import_module("tables_bodies").fitted_cells(
-            {key: value for key, value in moving.items() if "slide" not in key}
-        )[6]
-        == "–"
-    )
+    assert bodies.fitted_cells(moving)[6:8] == ["0.50 (0.25)", "0.0"]
+    assert bodies.fitted_cells({key: value for key, value in moving.items() if "slide" not in key})[6] == "–"
     found["claims"][0] |= {"text": "bodies are there", "value": 31.0, "holds": False}
-    monkeypatch.setattr(script, "report", lambda name: found)
-    assert "these do **not** hold: bodies are there (31)." in script.retargeting()
+    monkeypatch.setattr(bodies, "report", lambda name: found)
+    assert "these do **not** hold: bodies are there (31)." in bodies.retargeting()
 
 
 def test_the_ablation_of_perspose_is_told_as_it_was_measured(script: Any) -> None:
