@@ -90,26 +90,23 @@ class PersPoseEstimator:
         """Look at everybody in frames that one camera took; see `Estimator`."""
         del fps
         camera, rule = _camera(frames[0]), _rule(seen, self.skeleton)
-        boxes = [[body_box(one, seen) for one in frame.detections] for frame in frames]
-        asked = [(row, place) for row, its in enumerate(boxes) for place, box in enumerate(its) if box is not None]
-        told = self._joints([(frames[row].source.pixels, boxes[row][place]) for row, place in asked], camera)
-        people: list[list[Person]] = [[] for _ in frames]
-        skipped = [
-            Skipped(frame=frame.source.index, id=place, reason=NO_BOX)
-            for frame, its in zip(frames, boxes, strict=True)
-            for place, box in enumerate(its)
-            if box is None
+        everybody = [
+            (row, place, body_box(one, seen))
+            for row, frame in enumerate(frames)
+            for place, one in enumerate(frame.detections)
         ]
-        for (row, place), joints in zip(asked, told, strict=True):
+        asked = [(frames[row].source.pixels, box) for row, _, box in everybody if box is not None]
+        told = iter(self._joints(asked, camera))
+        people: list[list[Person]] = [[] for _ in frames]
+        skipped: list[Skipped] = []
+        for row, place, box in everybody:
             frame = frames[row]
+            joints = None if box is None else next(told)
+            if box is None or joints is None or not np.isfinite(joints).all() or joints[0, 2] <= 0:
+                skipped.append(Skipped(frame=frame.source.index, id=place, reason=_reason(joints)))
+                continue
             height = frame.detections[place].height_m or height_m
             joints = joints if height is None else _sized(joints, height)
-            if not np.isfinite(joints).all() or joints[0, 2] <= 0:
-                reason = BEHIND if np.isfinite(joints).all() else NO_CROP
-                skipped.append(Skipped(frame=frame.source.index, id=place, reason=reason))
-                continue
-            box = boxes[row][place]
-            assert box is not None
             people[row].append(_person(joints, box, place, frame, camera, rule))
         return Placed(
             tuple(
@@ -122,13 +119,13 @@ class PersPoseEstimator:
 
     @torch.inference_mode()
     def _joints(
-        self, subjects: Sequence[tuple[np.ndarray, np.ndarray | None]], camera: Camera
+        self, subjects: Sequence[tuple[np.ndarray, np.ndarray]], camera: Camera
     ) -> Float[np.ndarray, "person 17 3"]:
         """Joints (m, the camera's frame) of people in boxes; NaN for whom there is no crop."""
         found = [np.empty((0, len(self._rows), 3))]
         for start in range(0, len(subjects), self.batch_size):
             part = subjects[start : start + self.batch_size]
-            people = [(pixels, Subject(box_px=box, camera=camera)) for pixels, box in part if box is not None]
+            people = [(pixels, Subject(box_px=box, camera=camera)) for pixels, box in part]
             batch = samples(people, self.network.config)
             image, intrinsics = as_input(batch.crops).to(self.device), batch.views.intrinsics.to(self.device)
             answers = flip_averaged(self.network, image, intrinsics) if self.flip else self.network(image, intrinsics)
@@ -136,6 +133,13 @@ class PersPoseEstimator:
             joints = answers.joints_in_camera(batch.views)[:, self._rows]
             found.append(torch.where(batch.views.valid[:, None, None], joints, torch.nan).double().numpy())
         return np.concatenate(found)
+
+
+def _reason(joints: Float[np.ndarray, "17 3"] | None) -> str:
+    """Why somebody is not placed, of whom these joints were told, or none."""
+    if joints is None:
+        return NO_BOX
+    return BEHIND if np.isfinite(joints).all() else NO_CROP
 
 
 def _camera(frame: Found) -> Camera:
