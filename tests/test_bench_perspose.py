@@ -106,23 +106,24 @@ def test_variants_differ_in_what_they_are_told_alone() -> None:
 
 def test_caches_are_named_by_all_that_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     effort = replace(SMALL, train_pictures=4)
-    first = first_path(0, effort, None, tmp_path)
-    assert first == first_path(0, replace(effort, steps=7, test_pictures=2), None, tmp_path)
-    assert first != first_path(1, effort, None, tmp_path)
-    assert first != first_path(0, replace(effort, first_steps=7), None, tmp_path)
-    assert first != first_path(0, replace(effort, train_pictures=5), None, tmp_path)
+    first = first_path(0, False, effort, None, tmp_path)
+    assert first == first_path(0, False, replace(effort, steps=7, test_pictures=2), None, tmp_path)
+    assert first != first_path(1, False, effort, None, tmp_path)
+    assert first != first_path(0, True, effort, None, tmp_path)
+    assert first != first_path(0, False, replace(effort, first_steps=7), None, tmp_path)
+    assert first != first_path(0, False, replace(effort, train_pictures=5), None, tmp_path)
     other = lambda run, effort: replace(config_of(run, effort), learning_rate=1.0)  # noqa: E731
     monkeypatch.setattr(runs, "config_of", other)
-    assert first != first_path(0, effort, None, tmp_path)
+    assert first != first_path(0, False, effort, None, tmp_path)
 
 
 @pytest.mark.slow
 def test_variants_start_alike_and_flat_people_are_where_they_are(tmp_path: Path) -> None:
     for spread in SPREADS:
         render_set(tmp_path, spread, "train", SMALL, None)
-    assert first_weights(0, SMALL, None, tmp_path)["seconds"] > 0
-    path = first_path(0, SMALL, None, tmp_path)
-    assert first_weights(0, SMALL, None, tmp_path)["seconds"] == 0
+    assert first_weights(0, False, SMALL, None, tmp_path)["seconds"] > 0
+    path = first_path(0, False, SMALL, None, tmp_path)
+    assert first_weights(0, False, SMALL, None, tmp_path)["seconds"] == 0
     states = [
         started(config_of(Run(spread="wide", variant=variant, seed=0), SMALL), path).state_dict()
         for variant in VARIANTS
@@ -131,14 +132,18 @@ def test_variants_start_alike_and_flat_people_are_where_they_are(tmp_path: Path)
         assert torch.equal(value, states[1][key])
         assert torch.equal(value, states[2][key])
     assert {key.rsplit(".", 2)[0] for key in states[1].keys() - states[0].keys()} == {"trunk.encoding"}
+    first_weights(0, True, SMALL, None, tmp_path)
+    turned = torch.load(first_path(0, True, SMALL, None, tmp_path), weights_only=True)
+    assert turned.keys() == states[0].keys()
+    assert any(not torch.equal(value, states[0][key]) for key, value in turned.items())
     solid = SetPeople(set_folder(tmp_path, "wide", "train", SMALL, None), body=False)
     network = config_of(Run(spread="wide", variant=NEITHER, seed=0), SMALL).model
     for row in range(len(solid)):
         picture, person = solid[row]
-        _, flat = Flat(people=solid)[row]
+        _, flat = Flat(people=solid, told=True)[row]
         assert flat.landmarks_cam is None
-        known = replace(flat, camera=person.camera)
-        one, other = (sample(picture, its, network).truth for its in (person, known))
+        assert Flat(people=solid, told=False)[row][1].camera is None
+        one, other = (sample(picture, its, network).truth for its in (person, flat))
         torch.testing.assert_close(one.uv_px, other.uv_px, equal_nan=True, rtol=0, atol=1e-3)
         assert other.depth_m.isnan().all()
 

@@ -71,7 +71,7 @@ def bench_perspose(
     with pictures_folder(cache) as pictures:
         sets = [(pictures, spread, split, effort, library) for spread in SPREADS for split in SEEDS]
         in_processes(render_set, sets, jobs=jobs, progress=progress)
-        firsts = [(seed, effort, library, pictures) for seed in seeds]
+        firsts = [(seed, rotation, effort, library, pictures) for seed in seeds for rotation in (False, True)]
         started = in_processes(first_weights, firsts, jobs=jobs, progress=progress)
         runs = [Run(spread=s, variant=v, seed=seed) for seed in seeds for s in SPREADS for v in VARIANTS]
         calls = [(run, effort, library, pictures, cache) for run in runs]
@@ -172,12 +172,11 @@ def _notes(effort: Effort, library: Path | None, results: Results, first_seconds
         f"narrow: hips within the middle {100 * SPREADS['narrow']:.0f} % of the picture's width and height, wide: "
         "anywhere; distances alike",
         f"{effort.backbone} with a pyramid, crops of {effort.size_px} px; {effort.first_steps} steps of {effort.batch} "
-        "for joints in plain crops of both spreads alone, without cameras, from which all variants of a seed start (PR "
-        "has to get used to turned crops), then "
-        f"{effort.steps} steps each; "
+        "for where joints are in crops of both spreads alone, plain ones or, for PR, turned ones, and then "
+        f"{effort.steps} for poses in either spread; "
         "variants of a seed see the same people, rolled, zoomed and mirrored alike; scored over 16 joints of h36m17 "
         "beside the hips in the picture's frame, answers averaged with those about the mirrored crops",
-        f"the first weights took {first_seconds:.0f} s of one thread each (0: kept from earlier calls), "
+        f"the first weights took {first_seconds:.0f} s of one thread in all (0: kept from earlier calls), "
         f"the trainings {sum(result['seconds'] for result in results):.0f} s of one thread each, in all; {kept} "
         f"of {len(results)} were kept from earlier calls (--cache)",
     )

@@ -63,7 +63,7 @@ class Effort:
     channels: int = 64
     vector_size: int = 256
     first_steps: int = 3000
-    """In which all variants' first weights learn where joints are in pictures of both spreads, without any camera."""
+    """In which first weights learn where joints are in crops of pictures of both spreads, and nothing of depth."""
     steps: int = 1200
     batch: int = 32
 
@@ -82,18 +82,22 @@ class Flat:
     """People of whom nothing is known but where their joints are in the picture, as in sets without 3D."""
 
     people: SetPeople
+    told: bool
+    """Whether the camera is, by which PR turns crops."""
 
     def __len__(self) -> int:
         return len(self.people)
 
     def __getitem__(self, row: int) -> tuple[Picture, Person]:
-        """Return somebody with pixels in the place of metres, and without the camera."""
+        """Return somebody with pixels in the place of metres."""
         picture, person = self.people[row]
         assert person.camera is not None
         assert person.landmarks_cam is not None
         px, before = person.camera.project(torch.from_numpy(person.landmarks_cam))
         return picture, Person(
-            box_px=person.box_px, landmarks_px=torch.where(before[:, None], px, torch.nan).double().numpy()
+            box_px=person.box_px,
+            camera=person.camera if self.told else None,
+            landmarks_px=torch.where(before[:, None], px, torch.nan).double().numpy(),
         )
 
     @property
@@ -180,39 +184,42 @@ def config_of(run: Run, effort: Effort) -> PersPoseRunConfig:
     )
 
 
-def first_weights(seed: int, effort: Effort, library: Path | None, pictures: Path) -> dict[str, Any]:
-    """Train the weights that all variants of a seed start from, as the paper's do from those of 2D pose estimation.
+def first_weights(seed: int, rotation: bool, effort: Effort, library: Path | None, pictures: Path) -> dict[str, Any]:
+    """Train the weights that a seed's variants start from, as the paper's do from those of 2D pose estimation.
+
+    Variants that crop alike share theirs: who is to read turned crops has learnt where joints are in turned crops.
 
     Args:
         seed: of the training.
+        rotation: whether crops are turned by PR.
         effort: how long.
         library: whose poses people have.
         pictures: folder of the rendered sets, where the weights are kept too.
     """
-    path = first_path(seed, effort, library, pictures)
+    path = first_path(seed, rotation, effort, library, pictures)
     if path.exists():
         return {"seconds": 0.0}
     torch.set_num_threads(1)
     sets = [SetPeople(set_folder(pictures, spread, "train", effort, library), body=False) for spread in SPREADS]
     began = time.perf_counter()
-    people = MixedPeople(parts=tuple(Flat(people=its) for its in sets), shares=(1.0,) * len(sets))
-    trained = train_perspose(first_config(seed, effort), people)
+    people = MixedPeople(parts=tuple(Flat(people=its, told=rotation) for its in sets), shares=(1.0,) * len(sets))
+    trained = train_perspose(first_config(seed, rotation, effort), people)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         torch.save(trained.lifter.state_dict(), temporary)
     return {"seconds": time.perf_counter() - began}
 
 
-def first_config(seed: int, effort: Effort) -> PersPoseRunConfig:
-    """Return the run of a seed's first weights: plain crops, no camera told."""
-    plain = Run(spread="", variant=Variant(name="first", encoding=False, rotation=False), seed=seed)
-    return config_of(plain, replace(effort, steps=effort.first_steps))
+def first_config(seed: int, rotation: bool, effort: Effort) -> PersPoseRunConfig:
+    """Return the run of first weights: nothing about the camera is told beside the crops."""
+    run = Run(spread="", variant=Variant(name="first", encoding=False, rotation=rotation), seed=seed)
+    return config_of(run, replace(effort, steps=effort.first_steps))
 
 
-def first_path(seed: int, effort: Effort, library: Path | None, pictures: Path) -> Path:
-    """Return the file of a seed's first weights, named by all that they depend on."""
+def first_path(seed: int, rotation: bool, effort: Effort, library: Path | None, pictures: Path) -> Path:
+    """Return the file of first weights, named by all that they depend on."""
     names = [set_folder(pictures, spread, "train", effort, library).name for spread in SPREADS]
-    key = [config_to_json(first_config(seed, effort)), names]
+    key = [config_to_json(first_config(seed, rotation, effort)), names]
     return pictures / f"perspose-first-{seed}-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}.pt"
 
 
@@ -240,7 +247,7 @@ def run_one(run: Run, effort: Effort, library: Path | None, pictures: Path, cach
     folders = {split: set_folder(pictures, run.spread, split, effort, library) for split in SEEDS}
     key = [asdict(run), config_to_json(config_of(run, effort)), {split: its.name for split, its in folders.items()}]
     name = f"perspose-{run.spread}-{run.variant.name.replace(' + ', '-')}-{run.seed}"
-    first = first_path(run.seed, effort, library, pictures)
+    first = first_path(run.seed, run.variant.rotation, effort, library, pictures)
     return kept_or_measured(cache, name, [*key, first.name], lambda: _measured(run, effort, folders, first))
 
 
