@@ -318,9 +318,11 @@ def test_what_is_not_known_costs_nothing_and_spoils_no_gradient() -> None:
         coarse=torch.tensor([True, False]),
     )
     truth.uv_px[0, 3] = torch.tensor([20.0, 30.0])
-    loss = loss_of(net(image, intrinsics, torch.tensor([False, True])), truth, SMALL)
+    answers, heat = net.with_maps(image, intrinsics, torch.tensor([False, True]))
+    loss = loss_of(answers, truth, SMALL, LossConfig(heat=0.5), heat)
     assert loss.uv.item() > 0
-    assert [part.item() for part in loss[1:]] == [0.0] * 5
+    assert loss.heat.item() > 0
+    assert [part.item() for part in loss[1:-1]] == [0.0] * 5
     loss.total.backward()
     assert all(value.grad is None or value.grad.isfinite().all() for value in net.parameters())
     assert net.heat.weight.grad is not None
@@ -340,7 +342,51 @@ def test_coarse_joints_joints_outside_and_small_people() -> None:
     deep = answers._replace(depth_m=answers.depth_m + 0.1)
     as_metres = loss_of(deep, child, SMALL, LossConfig(by_stature=False)).depth
     assert float(loss_of(deep, child, SMALL).depth) == pytest.approx(2 * float(as_metres), rel=1e-4)
-    assert Loss._fields == ("uv", "depth", "scale", "shape", "twist", "leaf")
+    assert Loss._fields == ("uv", "depth", "scale", "shape", "twist", "leaf", "heat")
+
+
+def test_the_entropy_of_maps_is_least_where_the_joints_are() -> None:
+    truth = as_truth(random_answers())
+    count, joints = truth.uv_px.shape[:2]
+    middles = (torch.arange(16) + 0.5) * 4
+    truth.uv_px[..., 0], truth.uv_px[..., 1] = middles[5], middles[9]
+    config = LossConfig(heat=1.0, heat_cells=0.05)
+
+    def cost(heat: torch.Tensor, config: LossConfig = config, truth: Truth = truth) -> float:
+        return float(loss_of(random_answers(), truth, SMALL, config, heat).heat)
+
+    flat = torch.zeros(count, joints, 16, 16)
+    assert cost(flat) == pytest.approx(1.0)
+    assert cost(flat, LossConfig(heat=0.5)) == pytest.approx(0.5)
+    right, wrong = flat.clone(), flat.clone()
+    right[..., 9, 5], wrong[..., 5, 9] = 30.0, 30.0
+    assert cost(right) < 1e-6
+    assert cost(wrong) == pytest.approx(30 / math.log(256), rel=1e-4)
+    broad = LossConfig(heat=1.0, heat_cells=1.5)
+    squared = (middles - middles[5]) ** 2 + ((middles - middles[9]) ** 2)[:, None]
+    like = (-0.5 * squared / 6**2).expand(count, joints, -1, -1)
+    assert cost(like, broad) < min(cost(1.1 * like, broad), cost(0.9 * like, broad))
+    outside = truth._replace(uv_px=truth.uv_px - 100.0)
+    assert cost(wrong, truth=outside) == 0.0
+    assert float(loss_of(random_answers(), truth, SMALL, config).heat) == 0.0
+    with pytest.raises(ValueError, match="heat_cells: expected a positive number"):
+        LossConfig(heat_cells=0.0)
+
+
+def test_widths_of_stages_may_be_chosen() -> None:
+    slim = PersPose(replace(SMALL, backbone="resnet10t", backbone_channels=(8, 16, 24, 32)))
+    trunk = slim.trunk
+    assert isinstance(trunk, PyramidTrunk)
+    assert [lateral.in_channels for lateral in trunk.lateral] == [8, 16, 24, 32]
+    answers = slim(*crops())
+    assert answers.uv_px.isfinite().all()
+    with pytest.raises(ValueError, match="backbone_channels: expected positive numbers"):
+        replace(SMALL, backbone_channels=(8, 0, 8, 8))
+    with pytest.raises(ValueError, match="hrnet_w18_small has widths of its own"):
+        PersPose(replace(SMALL, backbone="hrnet_w18_small", backbone_channels=(8, 16, 24, 32)))
+    for name, widths in (("mobilenetv4_conv_small_050", (8, 16, 24, 32)), ("resnet10t", (8, 16))):
+        with pytest.raises(ValueError, match="backbone: timm has no network"):
+            PersPose(replace(SMALL, backbone=name, backbone_channels=widths))
 
 
 def test_it_learns_a_batch_by_heart() -> None:

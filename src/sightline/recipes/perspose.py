@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from sightline.landmarks import ALL_LANDMARKS
+from sightline.methods.perspose.loss import LossConfig
 from sightline.methods.perspose.model import ROOT, SIGHTLINE_LANDMARKS, PersPoseConfig
 from sightline.training.config import PersPoseRunConfig
 
@@ -36,15 +37,17 @@ def perspose_synth() -> PersPoseRunConfig:
     return PersPoseRunConfig(
         name="perspose-synth",
         model=PersPoseConfig(
-            backbone="mobilenetv4_conv_small",
-            size_px=128,
+            backbone="resnet10t",
+            backbone_channels=(48, 96, 192, 384),
+            size_px=96,
             landmarks=SIGHTLINE_LANDMARKS,
             shape_numbers=6,
             depth_range_m=1.4,
         ),
+        loss=LossConfig(heat=0.5),
         steps=8_000,
         batch_size=32,
-        learning_rate=1.5e-3,
+        learning_rate=2e-3,
         warmup_steps=300,
         average_decay=0.999,
         clip_norm=10.0,
@@ -60,7 +63,7 @@ def perspose_smoke() -> PersPoseRunConfig:
     return replace(
         whole,
         name="perspose-smoke",
-        model=replace(whole.model, backbone="mobilenetv4_conv_small_050", size_px=64, channels=16, vector_size=64),
+        model=replace(whole.model, backbone_channels=(8, 16, 32, 64), size_px=64, channels=16, vector_size=64),
         steps=20,
         batch_size=8,
         warmup_steps=2,

@@ -60,9 +60,10 @@ class PersPoseModule(RunModule[PersPose]):
         """One step on crops that only seed, step and process determine."""
         del batch_idx
         self.step_chance()
-        answers = self.lifter(as_input(batch.crops), batch.views.intrinsics, batch.known)
+        answers, heat = self.lifter.with_maps(as_input(batch.crops), batch.views.intrinsics, batch.known)
+        heat = heat if self.config.loss.heat > 0 else None
         with torch.autocast(self.device.type, enabled=False):
-            parts = loss_of(answers, batch.truth, self.config.model, self.config.loss)
+            parts = loss_of(answers, batch.truth, self.config.model, self.config.loss, heat)
         self.log_dict({f"loss/{name}": value for name, value in parts._asdict().items()}, batch_size=len(batch.crops))
         return parts.total
 

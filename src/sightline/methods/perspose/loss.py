@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sightline.methods.perspose.model import Answers, PersPoseConfig
+from sightline.methods.perspose.trunk import STRIDE
 
 MEAN_STATURE_M: Final = 1.7
 
@@ -40,14 +42,21 @@ class LossConfig:
     shape: float = 0.01
     twist: float = 0.1
     leaf: float = 0.01
+    heat: float = 0.0
+    """Of the cross-entropy between heat-maps and the places of joints, which the paper does without. Small networks
+    without first weights learn where joints are several times sooner with 0.5."""
+    heat_cells: float = 1.0
+    """Standard deviation of the true places' maps, in cells."""
     coarse_px: float = 5.0
     """Of joints that are placed coarsely, errors up to this many pixels are none."""
     by_stature: bool = True
     """Whether errors in metres are taken as those of a person of mean stature."""
 
     def __post_init__(self) -> None:
-        if min(self.uvd, self.scale, self.shape, self.twist, self.leaf, self.coarse_px) < 0:
+        if min(self.uvd, self.scale, self.shape, self.twist, self.leaf, self.heat, self.coarse_px) < 0:
             raise ValueError(f"loss: expected weights of at least 0, got {self}")
+        if not self.heat_cells > 0:
+            raise ValueError(f"heat_cells: expected a positive number, got {self.heat_cells}")
 
 
 class Loss(NamedTuple):
@@ -59,6 +68,7 @@ class Loss(NamedTuple):
     shape: Float[Tensor, ""]
     twist: Float[Tensor, ""]
     leaf: Float[Tensor, ""]
+    heat: Float[Tensor, ""]
 
     @property
     def total(self) -> Float[Tensor, ""]:
@@ -66,12 +76,25 @@ class Loss(NamedTuple):
         return torch.stack(tuple(self)).sum()
 
 
-def loss_of(answers: Answers, truth: Truth, network: PersPoseConfig, config: LossConfig = LossConfig()) -> Loss:
+def loss_of(
+    answers: Answers,
+    truth: Truth,
+    network: PersPoseConfig,
+    config: LossConfig = LossConfig(),
+    heat: Float[Tensor, "batch joint rows columns"] | None = None,
+) -> Loss:
     """Return the loss of crops: means over what is known in the batch.
 
     Pixels count in crop sizes, depths in their whole range, the scale in its middle, so that the parts are of one
     size: mean distance of joints inside the crop, L1 of depths, scale and shape, squared distance of twists, Frobenius
     norm of rotations.
+
+    Args:
+        answers: the network's.
+        truth: as much as is known.
+        network: whose answers they are.
+        config: weights.
+        heat: the network's heat-maps, on which a cross-entropy is taken where the weights ask for it.
     """
     size = network.size_px
     uv_px, inside = _filled(truth.uv_px, 1)
@@ -95,7 +118,21 @@ def loss_of(answers: Answers, truth: Truth, network: PersPoseConfig, config: Los
         shape=config.shape * _mean((answers.shape - shape).abs(), shaped),
         twist=config.twist * _mean((answers.twists - twists).square().sum(-1), twisted),
         leaf=config.leaf * _mean(_lengths((answers.leaf_rotations - leaves).flatten(-2)), ended),
+        heat=uv_px.new_zeros(()) if heat is None else config.heat * _mean(_surprise(heat, uv_px, config), inside),
     )
+
+
+def _surprise(
+    heat: Float[Tensor, "batch joint rows columns"], uv_px: Float[Tensor, "batch joint 2"], config: LossConfig
+) -> Float[Tensor, "batch joint"]:
+    """Cross-entropy −Σ g log softmax(heat), where g is a Gaussian about the true place, over that of a flat map."""
+    across, down = (
+        torch.softmax(-0.5 * ((torch.arange(cells, device=heat.device) + 0.5 - place) / config.heat_cells) ** 2, -1)
+        for cells, place in zip(reversed(heat.shape[-2:]), (uv_px / STRIDE).split(1, -1), strict=True)
+    )
+    share = heat.float().flatten(-2).log_softmax(-1).view_as(heat)
+    cells = heat.shape[-2] * heat.shape[-1]
+    return -(down[..., None] * share * across[..., None, :]).sum((-2, -1)) / math.log(cells)
 
 
 def _filled(values: Tensor, event: int) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,8 @@ class PersPoseConfig:
 
     backbone: str = "hrnet_w48"
     """A network of timm's, by its name there."""
+    backbone_channels: tuple[int, ...] = ()
+    """Of the backbone's stages, where timm lets them be chosen (of ResNets four); none takes the network's own."""
     size_px: int = 256
     """Side of the crops."""
     landmarks: tuple[str, ...] = PAPER_LANDMARKS
@@ -63,6 +65,8 @@ class PersPoseConfig:
         swapped(self.landmarks)
         if self.size_px % 32 or self.size_px < 64:
             raise ValueError(f"size_px: expected a multiple of 32 from 64 on, got {self.size_px}")
+        if min(self.backbone_channels, default=1) < 1:
+            raise ValueError(f"backbone_channels: expected positive numbers, got {self.backbone_channels}")
         if self.shape_numbers < 0 or min(self.channels, self.vector_size) < 1:
             raise ValueError("shape_numbers, channels, vector_size: expected at least 0, 1 and 1")
         if not (self.depth_range_m > 0 and self.scale_mm_px > 0):
@@ -107,6 +111,7 @@ class PersPose(nn.Module):
         joints, numbers = len(config.landmarks), config.shape_numbers
         self.trunk = trunk_of(
             config.backbone,
+            widths=config.backbone_channels,
             encoding=config.encoding,
             pretrained=pretrained,
             channels=config.channels,
@@ -124,7 +129,16 @@ class PersPose(nn.Module):
         intrinsics: Float[Tensor, "batch 3 3"],
         known: Tensor | None = None,
     ) -> Answers:
-        """Look at crops.
+        """Look at crops; see `with_maps`."""
+        return self.with_maps(image, intrinsics, known)[0]
+
+    def with_maps(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        intrinsics: Float[Tensor, "batch 3 3"],
+        known: Tensor | None = None,
+    ) -> tuple[Answers, Float[Tensor, "batch joint rows columns"]]:
+        """Look at crops, and return the heat-maps too: logits of the joints' places, in cells of `STRIDE` px.
 
         Args:
             image: crops of the configured size, RGB as `as_input` gives it.
@@ -146,12 +160,8 @@ class PersPose(nn.Module):
             depth = self.config.depth_range_m * (2 * self.depth(vector).sigmoid() - 1)
             middle = 1e-3 * self.config.scale_mm_px * _SCALE_AT_PX / size
             scale = middle * torch.exp(1.5 * (2 * self.scale(vector)[:, 0].sigmoid() - 1))
-            return Answers(
-                uv_px,
-                torch.cat((torch.zeros_like(depth[:, :1]), depth[:, 1:]), dim=1),
-                scale,
-                *self._body_of(vector),
-            )
+            depth = torch.cat((torch.zeros_like(depth[:, :1]), depth[:, 1:]), dim=1)
+            return Answers(uv_px, depth, scale, *self._body_of(vector)), heat
 
     def _body_of(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Shape, twists and rotations of the last joints; empty for a network without them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -103,31 +104,39 @@ class PyramidTrunk(nn.Module):
 
     Args:
         name: of one of timm's networks (resnet18, mobilenetv4_conv_small, …).
+        widths: channels of its stages, where they may be chosen; none takes its own.
         channels: of the pyramid's levels.
         vector_size: numbers in the vector.
         encoding: whether the crop's intrinsics are encoded.
         pretrained: whether to load timm's weights, which are downloaded.
 
     Raises:
-        ValueError: for a network without features at stride 4.
+        ValueError: for a network without features at stride 4, or whose widths cannot be chosen so.
     """
 
     def __init__(
-        self, name: str, *, channels: int = 64, vector_size: int = 512, encoding: bool = True, pretrained: bool = False
+        self,
+        name: str,
+        *,
+        widths: Sequence[int] = (),
+        channels: int = 64,
+        vector_size: int = 512,
+        encoding: bool = True,
+        pretrained: bool = False,
     ) -> None:
         super().__init__()
-        self.net, self.stages = _staged(name, pretrained)
+        self.net, self.stages = _staged(name, pretrained, widths)
         strides = sorted(self.stages.values(), key=lambda stage: stage[0])
-        widths = {stride: width for stride, width in strides if stride >= STRIDE}
-        if STRIDE not in widths:
+        levels = {stride: width for stride, width in strides if stride >= STRIDE}
+        if STRIDE not in levels:
             raise ValueError(f"backbone: {name} has no features at stride {STRIDE}")
         self.map_channels, self.vector_size = channels, vector_size
-        self.encoding = PerspectiveEncoding(widths[STRIDE], STRIDE) if encoding else None
-        self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths.values())
+        self.encoding = PerspectiveEncoding(levels[STRIDE], STRIDE) if encoding else None
+        self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in levels.values())
         self.smooth = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
         )
-        self.mix = nn.Sequential(nn.Linear(list(widths.values())[-1], vector_size), nn.ReLU(inplace=True))
+        self.mix = nn.Sequential(nn.Linear(list(levels.values())[-1], vector_size), nn.ReLU(inplace=True))
         self._try(name)
 
     def forward(
@@ -165,19 +174,20 @@ class PyramidTrunk(nn.Module):
                 module.training = mode
 
 
-def _staged(name: str, pretrained: bool) -> tuple[nn.ModuleDict, dict[str, tuple[int, int]]]:
+def _staged(name: str, pretrained: bool, widths: Sequence[int]) -> tuple[nn.ModuleDict, dict[str, tuple[int, int]]]:
     """A network as modules to call one after the other; stride and channels by the name of those that end a stage."""
     import timm
     from timm.models import FeatureListNet
 
+    own: dict[str, Any] = {"channels": tuple(widths)} if widths else {}
     try:
-        net = timm.create_model(name, pretrained=pretrained, features_only=True)
+        net = timm.create_model(name, pretrained=pretrained, features_only=True, **own)
         if not isinstance(net, FeatureListNet):
             flat = {"feature_cls": "list", "flatten_sequential": True}
-            net = timm.create_model(name, pretrained=pretrained, features_only=True, feature_cfg=flat)
+            net = timm.create_model(name, pretrained=pretrained, features_only=True, feature_cfg=flat, **own)
     except OSError as error:
         raise _not_fetched(name, error) from error
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, IndexError) as error:
         raise ValueError(f"backbone: timm has no network '{name}' whose stages can be had ({error})") from error
     if not isinstance(net, FeatureListNet):
         raise ValueError(f"backbone: the features of {name} cannot be had stage by stage")
@@ -193,9 +203,24 @@ def _not_fetched(name: str, error: OSError) -> InputError:
 
 
 def trunk_of(
-    name: str, *, encoding: bool, pretrained: bool = False, channels: int = 64, vector_size: int = 512
+    name: str,
+    *,
+    encoding: bool,
+    pretrained: bool = False,
+    widths: Sequence[int] = (),
+    channels: int = 64,
+    vector_size: int = 512,
 ) -> HRNetTrunk | PyramidTrunk:
-    """Return a backbone by the name that timm knows it by; the last two are for others than HRNets."""
+    """Return a backbone by the name that timm knows it by; the last three are for others than HRNets."""
     if name.startswith("hrnet_"):
+        if widths:
+            raise ValueError(f"backbone_channels: {name} has widths of its own")
         return HRNetTrunk(name, encoding=encoding, pretrained=pretrained)
-    return PyramidTrunk(name, channels=channels, vector_size=vector_size, encoding=encoding, pretrained=pretrained)
+    return PyramidTrunk(
+        name,
+        widths=widths,
+        channels=channels,
+        vector_size=vector_size,
+        encoding=encoding,
+        pretrained=pretrained,
+    )
