@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from sightline.training.config import config_to_json
 from sightline.training.data import PROCEDURAL, Splits, read_splits
 from sightline.training.run import Trained, train_lifter
 from sightline.training.ship import expected_scores, ship_lifter
-from tiny_runs import environment, people, same_tensors, tiny
+from tiny_runs import environment, people, run_script, same_tensors, tiny
 
 
 @pytest.fixture(scope="module")
@@ -130,16 +129,6 @@ TWO_PROCESSES = """
         trained = train_lifter(config, people(), people(50, rank=1), folder=Path(sys.argv[1]), devices=2)
         torch.save((trained.rank, trained.lifter.state_dict()), f"{sys.argv[1]}/process{trained.rank}.pt")
 """
-
-
-def run_script(text: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    script = folder / "script.py"
-    script.write_text(textwrap.dedent(text), encoding="utf-8")
-    paths = [str(Path(__file__).parent)]
-    return subprocess.run(
-        [sys.executable, script, *map(str, arguments)],
-        capture_output=True, text=True, timeout=240, env=environment(paths),
-    )  # fmt: skip
 
 
 @pytest.mark.slow

@@ -15,21 +15,14 @@ from torch.utils.data import DataLoader
 from sightline.errors import InputError
 from sightline.landmarks import ALL_LANDMARKS
 from sightline.methods.perspose.augment import AugmentConfig
-from sightline.methods.perspose.model import SIGHTLINE_LANDMARKS, Answers, PersPose, PersPoseConfig
+from sightline.methods.perspose.loss import LossConfig
+from sightline.methods.perspose.model import Answers, PersPose
 from sightline.methods.perspose.samples import Person, Samples
-from sightline.training.config import PersPoseRunConfig
 from sightline.training.perspose import PersPoseModule, crop_metrics, scored_rows, update_metrics
 from sightline.training.pictures import MixedPeople, PictureBatches, RenderedNow, SetPeople, plain_batches, turns_of
 from sightline.training.run import train_perspose
-
-NETWORK = PersPoseConfig(
-    backbone="mobilenetv4_conv_small_050", size_px=64, landmarks=SIGHTLINE_LANDMARKS, shape_numbers=0, channels=16,
-    vector_size=32,
-)  # fmt: skip
-RUN = PersPoseRunConfig(
-    name="perspose-test", model=NETWORK, steps=6, batch_size=4, learning_rate=1e-3, warmup_steps=2, workers=0,
-    precision="32-true", checkpoint_every=3, validate_every=0, average_decay=0.9,
-)  # fmt: skip
+from tiny_perspose import NETWORK, RUN
+from tiny_runs import run_script, same_tensors
 
 
 @pytest.fixture
@@ -256,3 +249,42 @@ def test_right_answers_score_nothing_and_wrong_ones_their_error(people: SetPeopl
     assert float(scores["mpjpe"]) >= float(scores["depth_error"])
     assert len(scored_rows(NETWORK.landmarks)) == 17
     assert scored_rows(NETWORK.landmarks)[0] == 0
+
+
+# ------------------------------------------------------------------------------------------------- several processes
+
+TWO_PROCESSES = """
+    import sys
+    from dataclasses import replace
+    from pathlib import Path
+    import torch
+    from sightline.methods.perspose.loss import LossConfig
+    from sightline.training.pictures import SetPeople
+    from sightline.training.run import train_perspose
+    from tiny_perspose import RUN
+
+    if __name__ == "__main__":
+        people, run = SetPeople(sys.argv[1], body=False), Path(sys.argv[2])
+        config = replace(RUN, validate_every=3, loss=LossConfig(heat=0.5))
+        trained = train_perspose(config, people, people, folder=run, devices=2)
+        torch.save((trained.rank, trained.resumed_from, trained.lifter.state_dict()), run / f"process{trained.rank}.pt")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_the_same_weights_and_learn_from_twice_the_crops(
+    fake_set: Path, people: SetPeople, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    done = run_script(TWO_PROCESSES, tmp_path, fake_set, run)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (rank0, began0, first), (rank1, began1, second) = (torch.load(run / f"process{rank}.pt") for rank in (0, 1))
+    assert (rank0, rank1, began0, began1) == (0, 1, 0, 0)
+    assert same_tensors(first, second) == []
+    alone = train_perspose(replace(RUN, loss=LossConfig(heat=0.5)), people)
+    assert same_tensors(first, alone.lifter.state_dict()) != [], "each process draws crops of its own"
+    again = run_script(TWO_PROCESSES, tmp_path, fake_set, run)
+    assert again.returncode == 0, again.stderr[-2000:]
+    _, began, third = torch.load(run / "process0.pt")
+    assert began == RUN.steps
+    assert same_tensors(first, third) == []

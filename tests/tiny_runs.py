@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -62,3 +65,14 @@ def checkpoint_of(folder: Path) -> dict[str, Any]:
     checkpoint = torch.load(folder / "last.ckpt", weights_only=True)
     keys = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "sightline_config")
     return {key: checkpoint[key] for key in keys}
+
+
+def run_script(text: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own, which finds the tests' own modules."""
+    script = folder / "script.py"
+    script.write_text(textwrap.dedent(text), encoding="utf-8")
+    paths = [str(Path(__file__).parent)]
+    return subprocess.run(
+        [sys.executable, script, *map(str, arguments)],
+        capture_output=True, text=True, timeout=240, env=environment(paths),
+    )  # fmt: skip
