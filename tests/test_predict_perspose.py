@@ -21,7 +21,7 @@ from sightline.errors import InputError, UsageError
 from sightline.formats.weights import write_weights
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.perspose.geometry import uvd_from_xyz
-from sightline.methods.perspose.model import Answers, PersPose, PersPoseConfig, as_input
+from sightline.methods.perspose.model import PAPER_LANDMARKS, Answers, PersPose, PersPoseConfig, as_input
 from sightline.methods.perspose.samples import Person as Subject
 from sightline.methods.perspose.samples import Samples, samples
 from sightline.perspective import poses_in_virtual
@@ -352,8 +352,51 @@ def test_complaints(
 
 def test_a_network_without_the_joints_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, PersPoseConfig(**{**vars(CONFIG), "landmarks": NAMES[:9]}))
-    with pytest.raises(InputError, match="expected a network that knows"):
+    with pytest.raises(InputError, match="expected a network that knows NeckNose, .* h36m17, or all joints of smpl24"):
         PersPoseEstimator(path)
+
+
+def test_the_papers_joints_are_told_as_smpls(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Networks of the paper's 25 joints give poses of `smpl24`, sized by given heights, smoothed and written."""
+    config = replace(CONFIG, landmarks=PAPER_LANDMARKS)
+    path = written(tmp_path, config, name="paper")
+    beside = np.random.default_rng(4).uniform(-0.2, 0.2, (len(PAPER_LANDMARKS), 3))
+
+    def all_25(joints: np.ndarray) -> np.ndarray:
+        known = [NAMES.index(name) if name in NAMES else None for name in PAPER_LANDMARKS]
+        return np.stack(
+            [joints[0] + its if row is None else joints[row] for row, its in zip(known, beside, strict=True)]
+        )
+
+    script = [all_25(joints) for number in range(12) for joints in walkers(number)]
+    for height in (None, 1.5):
+        estimator = all_seeing(path, script, monkeypatch)
+        monkeypatch.setattr(estimator.network, "config", config)
+        poses = poses_of(film, estimator, height_m=height)
+        assert poses.skeleton == get_skeleton("smpl24")
+        hips, shoulders = ([poses.skeleton.index(side + name) for side in "LR"] for name in ("Hip", "Shoulder"))
+        for number, frame in enumerate(poses.frames):
+            people = sorted(frame.people, key=lambda one: float(one.joints_cam_m[1, 2]))
+            for one, truth in zip(people, walkers(number), strict=True):
+                whole = truth.copy()
+                parts = {"Hip": ("LHip", "RHip"), "Thorax": ("LShoulder", "RShoulder")}
+                for name, pair in parts.items():
+                    whole[NAMES.index(name)] = truth[[NAMES.index(its) for its in pair]].mean(0)
+                whole[NAMES.index("Spine")] = (whole[NAMES.index("Hip")] + whole[NAMES.index("Thorax")]) / 2
+                ratio = 1.0 if height is None else height / float(stature_from_joints(torch.from_numpy(whole)))
+                assert_allclose(one.joints_cam_m[1:], ratio * all_25(truth)[2:], atol=4e-4)
+                assert np.isfinite(one.keypoints_px[[*hips, *shoulders]]).all()
+    boxes = tmp_path / "boxes.json"
+    frames = [{"index": number, "boxes": [{"id": 3, "box_px": [200, 60, 380, 440]}]} for number in range(12)]
+    boxes.write_text(json.dumps({"frames": frames}))
+    call = f"predict {film} --fov-x 60 --method perspose --weights {path} --detector boxes --boxes {boxes}"
+    code, _, err = command(
+        f"{call} -o {tmp_path}/poses.json --page {tmp_path}/page.html --picture {tmp_path}/poses.png", capsys
+    )
+    assert code == 0, err
+    assert json.loads((tmp_path / "poses.json").read_text())["skeleton"] == "smpl24"
 
 
 def test_methods_by_name(weights: Path) -> None:

@@ -29,6 +29,8 @@ from sightline.skeleton import Conversion, Skeleton, conversion, get_skeleton
 from sightline.stature import stature_from_joints
 from sightline.structures import ModelInfo, Person, PoseFrame, ScaleBody
 
+JOINT_SETS: Final = ("h36m17", "smpl24")
+"""What poses are told in: the first of which the network knows all joints."""
 NO_BOX: Final = "neither a box nor joints say where they are"
 NO_CROP: Final = "the box lies where the camera cannot see"
 BEHIND: Final = "the network places them behind the camera"
@@ -37,8 +39,9 @@ BEHIND: Final = "the network places them behind the camera"
 class PersPoseEstimator:
     """Places people by what a PersPose network sees of them in the picture.
 
-    Poses are those of `h36m17`, of which the network must know all joints. Their keypoints are what the detector saw,
-    as with lifters. An assumed focal length is told to the network like a known one: crops are cut by it as well.
+    Poses are those of `h36m17` where the network knows all of its joints, else, as of the paper's own network, those
+    of `smpl24`. Their keypoints are what the detector saw, as with lifters. An assumed focal length is told to the
+    network like a known one: crops are cut by it as well.
 
     Args:
         weights: name of weights inside the package, or the path of a passport.
@@ -48,7 +51,7 @@ class PersPoseEstimator:
 
     Raises:
         UsageError: if there are no such weights, or no such device.
-        InputError: if the files are broken, or the network does not know the joints.
+        InputError: if the files are broken, or the network knows the joints of neither set.
     """
 
     def __init__(self, weights: str | Path, *, device: str = "cpu", batch_size: int = 32, flip: bool = True) -> None:
@@ -57,13 +60,17 @@ class PersPoseEstimator:
         self.device, self.batch_size, self.flip = torch_device(device), batch_size, flip
         network, self.passport = load_perspose(weights)
         self.network = network.to(self.device)
-        self.skeleton: Skeleton = get_skeleton("h36m17")
         known = network.config.landmarks
-        names = [ALL_LANDMARKS[row] for row in rows_of(self.skeleton)]
-        missing = [name for name in names if name not in known]
-        if missing:
-            raise InputError(f"weights '{self.passport.name}': expected a network that knows {', '.join(missing)}")
-        self._rows = [known.index(name) for name in names]
+        names = {name: [ALL_LANDMARKS[row] for row in rows_of(get_skeleton(name))] for name in JOINT_SETS}
+        told = [name for name in JOINT_SETS if set(names[name]) <= set(known)]
+        if not told:
+            missing = ", ".join(name for name in names[JOINT_SETS[0]] if name not in known)
+            raise InputError(
+                f"weights '{self.passport.name}': expected a network that knows {missing} too, for {JOINT_SETS[0]}, or "
+                f"all joints of {JOINT_SETS[1]}"
+            )
+        self.skeleton: Skeleton = get_skeleton(told[0])
+        self._rows = [known.index(name) for name in names[told[0]]]
 
     @property
     def model(self) -> ModelInfo:
@@ -106,7 +113,7 @@ class PersPoseEstimator:
                 skipped.append(Skipped(frame=frame.source.index, id=place, reason=_reason(joints)))
                 continue
             height = frame.detections[place].height_m or height_m
-            joints = joints if height is None else _sized(joints, height)
+            joints = joints if height is None else _sized(joints, self.skeleton, height)
             people[row].append(_person(joints, box, place, frame, camera, rule))
         return Placed(
             tuple(
@@ -120,7 +127,7 @@ class PersPoseEstimator:
     @torch.inference_mode()
     def _joints(
         self, subjects: Sequence[tuple[np.ndarray, np.ndarray]], camera: Camera
-    ) -> Float[np.ndarray, "person 17 3"]:
+    ) -> Float[np.ndarray, "person joint 3"]:
         """Joints (m, the camera's frame) of people in boxes; NaN for whom there is no crop."""
         found = [np.empty((0, len(self._rows), 3))]
         for start in range(0, len(subjects), self.batch_size):
@@ -135,7 +142,7 @@ class PersPoseEstimator:
         return np.concatenate(found)
 
 
-def _reason(joints: Float[np.ndarray, "17 3"] | None) -> str:
+def _reason(joints: Float[np.ndarray, "joint 3"] | None) -> str:
     """Why somebody is not placed, of whom these joints were told, or none."""
     if joints is None:
         return NO_BOX
@@ -166,13 +173,14 @@ def body_box(detection: Detection, seen: Skeleton) -> Float[np.ndarray, "4"] | N
     return box if np.isfinite(box).all() else None
 
 
-def _sized(joints: Float[np.ndarray, "17 3"], height_m: float) -> Float[np.ndarray, "17 3"]:
+def _sized(joints: Float[np.ndarray, "joint 3"], skeleton: Skeleton, height_m: float) -> Float[np.ndarray, "joint 3"]:
     """The same picture of somebody of a given stature: joints scaled about the camera."""
-    return joints * (height_m / float(stature_from_joints(torch.from_numpy(joints))))
+    measured, _ = conversion(skeleton, get_skeleton("h36m17")).apply(joints[None])
+    return joints * (height_m / float(stature_from_joints(torch.from_numpy(measured[0]))))
 
 
 def _person(
-    joints: Float[np.ndarray, "17 3"],
+    joints: Float[np.ndarray, "joint 3"],
     box: Float[np.ndarray, "4"],
     place: int,
     frame: Found,
