@@ -35,7 +35,7 @@ class Effort:
     test_pictures: int = 2048
     steps: int = 4000
     batch: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     side_px: int = 256
     """Of the frames."""
     guided_share: float = 0.5
