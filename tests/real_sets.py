@@ -17,7 +17,7 @@ from PIL import Image
 from fake_renders import written
 from sightline.camera import Camera
 from sightline.formats.keypoints import write_keypoints
-from sightline.formats.poses import write_poses
+from sightline.formats.poses import read_poses, write_poses
 from sightline.formats.video import write_video
 from sightline.geometry.distortion import Distortion
 from sightline.landmarks import rows_of
@@ -142,3 +142,31 @@ COCO_NAMES = (
     "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
     "right_ankle",
 )  # fmt: skip
+
+
+def overlap(one: np.ndarray, two: np.ndarray) -> float:
+    """Intersection over union of two boxes."""
+    both = np.clip(np.minimum(one[2:], two[2:]) - np.maximum(one[:2], two[:2]), 0, None).prod()
+    return float(both / ((one[2:] - one[:2]).prod() + (two[2:] - two[:2]).prod() - both))
+
+
+def changed(made: Path, folder: Path, **changes: object) -> Path:
+    """Poses of which some fields of the first person are others."""
+    poses = read_poses(made / "real" / "poses.json")
+    first = poses.frames[0]
+    person = replace(first.people[0], **changes)  # pyright: ignore[reportArgumentType]
+    path = folder / "changed.json"
+    write_poses(replace(poses, frames=(replace(first, people=(person,)), *poses.frames[1:])), path)
+    return path
+
+
+def without_knees(made: Path, path: Path, rows: tuple[int, ...], source: str = "real") -> Path:
+    """Poses in which some people lack a knee."""
+    poses = read_poses(made / source / "poses.json")
+    frames = []
+    for row, frame in enumerate(poses.frames):
+        joints = np.array(frame.people[0].joints_cam_m)
+        joints[get_skeleton("h36m17").index("LKnee")] *= np.nan if row in rows else 1.0
+        frames.append(replace(frame, people=(replace(frame.people[0], joints_cam_m=joints),)))
+    write_poses(replace(poses, frames=tuple(frames)), path)
+    return path
