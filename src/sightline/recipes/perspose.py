@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from sightline.landmarks import ALL_LANDMARKS
+from sightline.methods.perspose.augment import AugmentConfig
 from sightline.methods.perspose.loss import LossConfig
 from sightline.methods.perspose.model import ROOT, SIGHTLINE_LANDMARKS, PersPoseConfig
 from sightline.training.config import PersPoseRunConfig
@@ -32,10 +33,10 @@ def perspose_paper() -> PersPoseRunConfig:
     )
 
 
-def perspose_synth() -> PersPoseRunConfig:
+def perspose_synth_base() -> PersPoseRunConfig:
     """A small network on rendered people, every landmark at once, that two processor cores can train in an hour."""
     return PersPoseRunConfig(
-        name="perspose-synth",
+        name="perspose-synth-base",
         model=PersPoseConfig(
             backbone="resnet10t",
             backbone_channels=(48, 96, 192, 384),
@@ -54,6 +55,19 @@ def perspose_synth() -> PersPoseRunConfig:
         precision="32-true",
         checkpoint_every=500,
         validate_every=1_000,
+    )
+
+
+def perspose_synth() -> PersPoseRunConfig:
+    """The second round, from the weights of perspose-synth-base: crops nearly as they are, depths before places."""
+    base = perspose_synth_base()
+    return replace(
+        base,
+        name="perspose-synth",
+        augment=AugmentConfig(roll_deg=10.0, zoom=(0.8, 1.1), target=0.05, cut_out_share=0.25, noise=0.02, blur_px=1.0),
+        loss=LossConfig(heat=0.1),
+        learning_rate=1.5e-3,
+        warmup_steps=200,
     )
 
 
@@ -95,6 +109,7 @@ def with_real_people(whole: PersPoseRunConfig, known: Collection[str] | None = N
 
 RECIPES: dict[str, Callable[[], PersPoseRunConfig]] = {
     "perspose-paper": perspose_paper,
+    "perspose-synth-base": perspose_synth_base,
     "perspose-synth": perspose_synth,
     "perspose-smoke": perspose_smoke,
 }
