@@ -117,6 +117,15 @@ def test_caches_are_named_by_all_that_decides(tmp_path: Path, monkeypatch: pytes
     assert first != first_path(0, False, effort, None, tmp_path)
 
 
+def test_variants_start_from_the_weights_of_their_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started_from = []
+    monkeypatch.setattr(runs, "_measured", lambda run, effort, folders, first: started_from.append(first) or {})
+    for variant in VARIANTS:
+        runs.run_one(Run(spread="wide", variant=variant, seed=1), SMALL, None, tmp_path, None)
+    plain, turned = (first_path(1, rotation, SMALL, None, tmp_path) for rotation in (False, True))
+    assert started_from == [plain, plain, turned]
+
+
 @pytest.mark.slow
 def test_variants_start_alike_and_flat_people_are_where_they_are(tmp_path: Path) -> None:
     for spread in SPREADS:

@@ -33,7 +33,7 @@ def crowd(seed: int, people: int = 4, each: int = 30, noise_m: float = 0.08) -> 
     joints = poses[who, which] + rng.normal(0, noise_m, (people * each, 13, 3))
     px = places[who][:, None] + 200 * joints[..., :2] + rng.normal(0, 6, (people * each, 13, 2))
     low, high = px.min(1), px.max(1)
-    inner = np.concatenate([low + 0.1 * (high - low), high], axis=1)
+    inner = np.concatenate([low + 0.1 * (high - low), high - 0.1 * (high - low)], axis=1)
     return Proposals(px, joints, rng.uniform(0, 1, len(who)) ** 2, inner, rng.random(len(who)) < 0.4)
 
 
@@ -61,18 +61,48 @@ def test_integration_is_what_the_paper_says(seed: int, config: Integration) -> N
 
 def test_rescoring_is_equation_6() -> None:
     proposals = crowd(3)
-    found = rescored(proposals, 25.0)
+    found = rescored(proposals, LCR13, 25.0)
+    whole = [row for row, joint in enumerate(LCR13.joints) if not joint.endswith(("Knee", "Ankle"))]
     expected = [
-        rescored_twin(pose, box, score, 25.0)
-        for pose, box, score in zip(
-            proposals.poses_px.tolist(), proposals.boxes_px.tolist(), proposals.scores.tolist(), strict=True
+        rescored_twin([pose[row] for row in whole] if upper else pose, box, score, 25.0)
+        for pose, box, score, upper in zip(
+            proposals.poses_px.tolist(), proposals.boxes_px.tolist(), proposals.scores.tolist(),
+            proposals.upper.tolist(), strict=True,
         )
-    ]
+    ]  # fmt: skip
     assert_allclose(found.scores, expected, rtol=1e-12)
     assert (found.scores <= proposals.scores).all()
     assert (found.scores < proposals.scores).any()
     inside = proposals._replace(boxes_px=pose_boxes(proposals.poses_px))
-    assert_array_equal(rescored(inside).scores, proposals.scores)
+    assert_allclose(rescored(inside, LCR13).scores, proposals.scores, rtol=1e-12)
+
+
+@pytest.mark.parametrize("off", [(25, 0), (-25, 0), (0, 25), (0, -25), (15, 20), (-20, -15)])
+def test_a_joint_that_is_sigma_off_counts_for_the_eth_part(off: tuple[int, int]) -> None:
+    px = np.full((1, 13, 2), 50.0)
+    px[0, 2] = np.where(np.array(off) > 0, 100, np.where(np.array(off) < 0, 0, 50)) + np.array(off)
+    joints = np.zeros((1, 13, 3))
+    one = Proposals(px, joints, np.ones(1), np.array([[0.0, 0, 100, 100]]), np.array([False]))
+    assert rescored(one, LCR13).scores[0] == pytest.approx((12 + np.exp(-1)) / 13)
+    assert LCR13.joints[2] == "RKnee"
+    assert rescored(one._replace(upper=np.array([True])), LCR13).scores[0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_many_proposals_and_equals(dtype: type) -> None:
+    """More than are compared at a time, most of them alone, and many of the same score."""
+    many = crowd(11, people=6, each=110, noise_m=0.2)
+    many = Proposals(*(part.astype(dtype) if part.dtype == np.float64 else part for part in many))._replace(
+        scores=np.maximum(np.round(many.scores, 1), 0.05).astype(dtype)
+    )
+    modes, expected = integrated(many, LCR13), of_twin(many, Integration())
+    assert len(modes.scores) > 300
+    by_first = {mode["first"]: mode for mode in expected}
+    assert sorted(by_first) == sorted(modes.first)
+    for row, first in enumerate(modes.first):
+        assert modes.count[row] == by_first[first]["count"]
+        assert_allclose(modes.scores[row], by_first[first]["score"], rtol=1e-6)
+        assert_allclose(modes.joints_m[row], by_first[first]["m"], atol=1e-6)
 
 
 def test_the_order_of_proposals_does_not_matter() -> None:
@@ -140,12 +170,19 @@ def test_nobody_and_points() -> None:
         assert isinstance(found, Modes)
         assert [len(part) for part in found] == [0] * 7
         assert found.poses_px.shape == (0, 13, 2)
-    assert len(strongest(rescored(nobody), 10).scores) == 0
+    assert len(strongest(rescored(nobody, LCR13), 10).scores) == 0
     one = crowd(0).chosen(np.arange(3))
     points = one._replace(poses_px=np.full((3, 13, 2), 40.0), scores=np.zeros(3))
     modes = integrated(points, LCR13)
-    assert np.isfinite(modes.joints_m).all()
+    assert_allclose(modes.poses_px, 40.0)
     assert modes.scores.sum() == 0.0
+    alike = integrated(points, LCR13, Integration(distance_m=9.0))
+    assert alike.count.tolist() == [1, 1, 1]  # boxes without any area overlap with nothing
+    both = one._replace(scores=np.zeros(3), poses_px=np.repeat(one.poses_px[:1], 3, axis=0), upper=np.zeros(3, bool))
+    (mean,) = integrated(both, LCR13, Integration(distance_m=9.0)).joints_m
+    assert_allclose(mean, one.joints_m.mean(0), atol=1e-12)
+    faint = integrated(both._replace(scores=np.array([3e-20, 1e-20, 0.0])), LCR13, Integration(distance_m=9.0))
+    assert_allclose(faint.joints_m[0], (3 * one.joints_m[0] + one.joints_m[1]) / 4, atol=1e-12)
     assert_allclose(overlaps(np.zeros(4), np.zeros((2, 4))), 0.0)
     assert overlaps(np.array([0.0, 0, 2, 2]), np.array([1.0, 1, 3, 3])) == pytest.approx(1 / 7)
 
@@ -158,6 +195,14 @@ def test_complaints() -> None:
     broken[4, 2, 1] = np.nan
     with pytest.raises(ValueError, match="joints_m: expected finite numbers"):
         integrated(proposals._replace(joints_m=broken), LCR13)
+    with pytest.raises(ValueError, match="boxes_px: expected finite numbers"):
+        rescored(proposals._replace(boxes_px=proposals.boxes_px * np.nan), LCR13)
+    with pytest.raises(ValueError, match="sigma_px: expected a positive number"):
+        rescored(proposals, LCR13, 0.0)
+    with pytest.raises(ValueError, match="classes: expected at least 1"):
+        strongest(proposals, 0)
+    with pytest.raises(ValueError, match="expected as many of everything"):
+        getattr(integrated, "__wrapped__", integrated)(Proposals(*proposals[:4], proposals.upper[:5]), LCR13)
     with pytest.raises(ValueError, match="scores: expected numbers of at least 0"):
         suppressed(proposals._replace(scores=proposals.scores - 1), LCR13)
     for wrong in ({"iou": 1.0}, {"distance_m": -0.1}, {"leg_weight": 0.0}):

@@ -368,7 +368,14 @@ def test_the_entropy_of_maps_is_least_where_the_joints_are() -> None:
     assert cost(like, broad) < min(cost(1.1 * like, broad), cost(0.9 * like, broad))
     outside = truth._replace(uv_px=truth.uv_px - 100.0)
     assert cost(wrong, truth=outside) == 0.0
-    assert float(loss_of(random_answers(), truth, SMALL, config).heat) == 0.0
+    assert float(loss_of(random_answers(), truth, SMALL).heat) == 0.0
+    with pytest.raises(ValueError, match="heat: expected the network's heat-maps"):
+        loss_of(random_answers(), truth, SMALL, config)
+    beside = flat.clone()
+    beside[..., 9, 6] = 30.0
+    coarse = truth._replace(coarse=truth.coarse | True)
+    assert cost(beside, truth=coarse) < cost(beside)
+    assert cost(beside, truth=coarse) == pytest.approx(cost(beside, LossConfig(heat=1.0, heat_cells=5 / 4)))
     with pytest.raises(ValueError, match="heat_cells: expected a positive number"):
         LossConfig(heat_cells=0.0)
 
@@ -384,9 +391,12 @@ def test_widths_of_stages_may_be_chosen() -> None:
         replace(SMALL, backbone_channels=(8, 0, 8, 8))
     with pytest.raises(ValueError, match="hrnet_w18_small has widths of its own"):
         PersPose(replace(SMALL, backbone="hrnet_w18_small", backbone_channels=(8, 16, 24, 32)))
-    for name, widths in (("mobilenetv4_conv_small_050", (8, 16, 24, 32)), ("resnet10t", (8, 16))):
-        with pytest.raises(ValueError, match="backbone: timm has no network"):
+    wrong = ("mobilenetv4_conv_small_050", (8, 16, 24, 32)), ("resnet10t", (8, 16)), ("resnet10t", (8, 16, 24, 32, 40))
+    for name, widths in wrong:
+        with pytest.raises(ValueError, match=f"backbone_channels: {name}"):
             PersPose(replace(SMALL, backbone=name, backbone_channels=widths))
+    with pytest.raises(ValueError, match="of its own widths; train without pretrained"):
+        PersPose(replace(SMALL, backbone="resnet10t", backbone_channels=(8, 16, 24, 32)), pretrained=True)
 
 
 def test_it_learns_a_batch_by_heart() -> None:

@@ -281,8 +281,9 @@ def test_two_processes_end_with_the_same_weights_and_learn_from_twice_the_crops(
     (rank0, began0, first), (rank1, began1, second) = (torch.load(run / f"process{rank}.pt") for rank in (0, 1))
     assert (rank0, rank1, began0, began1) == (0, 1, 0, 0)
     assert same_tensors(first, second) == []
-    alone = train_perspose(replace(RUN, loss=LossConfig(heat=0.5)), people)
-    assert same_tensors(first, alone.lifter.state_dict()) != [], "each process draws crops of its own"
+    alone = train_perspose(replace(RUN, loss=LossConfig(heat=0.5)), people).lifter.state_dict()
+    apart = [float((first[key] - alone[key]).abs().max()) for key in alone if key.endswith("running_mean")]
+    assert max(apart) > 1e-3, "each process draws crops of its own"
     again = run_script(TWO_PROCESSES, tmp_path, fake_set, run)
     assert again.returncode == 0, again.stderr[-2000:]
     _, began, third = torch.load(run / "process0.pt")

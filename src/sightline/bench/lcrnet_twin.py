@@ -1,4 +1,4 @@
-"""LCR-Net's decoding as plain loops that follow the paper's text: beside it the fast one is tested and timed."""
+"""LCR-Net's decoding as plain loops that follow the paper's text: beside it the fast one is tested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LEGS = ("RAnkle", "LAnkle", "RKnee", "LKnee")
 
 
 def rescored(pose: list, box: list, score: float, sigma_px: float) -> float:
-    """Return the score of one proposal by eq. 6."""
+    """Return the score of one proposal by eq. 6, whose joints that count are given."""
     total = 0.0
     for x, y in pose:
         dx = max(box[0] - x, 0.0, x - box[2])

@@ -176,7 +176,7 @@ def _notes(effort: Effort, library: Path | None, results: Results, first_seconds
         f"{effort.steps} for poses in either spread; "
         "variants of a seed see the same people, rolled, zoomed and mirrored alike; scored over 16 joints of h36m17 "
         "beside the hips in the picture's frame, answers averaged with those about the mirrored crops",
-        f"the first weights took {first_seconds:.0f} s of one thread in all (0: kept from earlier calls), "
-        f"the trainings {sum(result['seconds'] for result in results):.0f} s of one thread each, in all; {kept} "
-        f"of {len(results)} were kept from earlier calls (--cache)",
+        f"first weights that were not kept from earlier calls took {first_seconds:.0f} s of one thread in all, the "
+        f"trainings {sum(result['seconds'] for result in results):.0f} s; {kept} of {len(results)} were kept from "
+        "earlier calls (--cache), with the seconds that they took there",
     )

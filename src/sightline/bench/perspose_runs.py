@@ -155,6 +155,7 @@ def config_of(run: Run, effort: Effort) -> PersPoseRunConfig:
     """Return the run's configuration; variants differ in what their names say and in nothing else.
 
     Crops are rolled, zoomed and mirrored, and their pixels left as they are: so few steps cannot use up the pictures.
+    Those with PR start from other weights than those without; see `first_weights`.
     """
     return PersPoseRunConfig(
         name=f"{run.variant.name}-{run.spread}",

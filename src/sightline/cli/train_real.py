@@ -143,15 +143,14 @@ def _labelled(truth: Path, pictures: Path, cache: Path, camera: Camera | None = 
 
 def _tell_missing(config: PersPoseRunConfig) -> None:
     """Say so where the network will not know the joints that `sightline predict` asks for."""
-    from sightline.landmarks import ALL_LANDMARKS, rows_of
-    from sightline.skeleton import get_skeleton
+    from sightline.prediction.perspose import JOINT_SETS, missing_joints
 
-    wanted = (ALL_LANDMARKS[row] for row in rows_of(get_skeleton("h36m17")))
-    missing = [name for name in wanted if name not in config.model.landmarks]
-    if missing:
+    lacking = [missing_joints(name, config.model.landmarks) for name in JOINT_SETS]
+    if all(lacking):
         print(
-            f"sightline: the network will not know {', '.join(missing)}, of which no 3D label speaks; `sightline "
-            "predict` asks for them, so add people who have them, rendered ones (--pictures), say",
+            f"sightline: the network will not know {', '.join(lacking[0])}, of which no 3D label speaks; `sightline "
+            f"predict` asks for all joints of {' or of '.join(JOINT_SETS)}, so add people who have them, rendered ones "
+            "(--pictures), say",
             file=sys.stderr,
         )
 

@@ -57,6 +57,6 @@ def estimator_of(
 
     if weights is None and not (shipped_weights() / f"{PERSPOSE_WEIGHTS}.json").exists():
         raise UsageError(
-            "weights: perspose has none of its own yet; name the passport that `sightline train perspose-synth` wrote"
+            "weights: perspose has none of its own yet; name the passport of a network that `sightline train` trained"
         )
     return PersPoseEstimator(PERSPOSE_WEIGHTS if weights is None else weights, device=device, batch_size=batch_size)

@@ -61,16 +61,15 @@ class PersPoseEstimator:
         network, self.passport = load_perspose(weights)
         self.network = network.to(self.device)
         known = network.config.landmarks
-        names = {name: [ALL_LANDMARKS[row] for row in rows_of(get_skeleton(name))] for name in JOINT_SETS}
-        told = [name for name in JOINT_SETS if set(names[name]) <= set(known)]
-        if not told:
-            missing = ", ".join(name for name in names[JOINT_SETS[0]] if name not in known)
+        told = next((name for name in JOINT_SETS if not missing_joints(name, known)), None)
+        if told is None:
             raise InputError(
-                f"weights '{self.passport.name}': expected a network that knows {missing} too, for {JOINT_SETS[0]}, or "
-                f"all joints of {JOINT_SETS[1]}"
+                f"weights '{self.passport.name}': expected a network that knows "
+                f"{', '.join(missing_joints(JOINT_SETS[0], known))} too, for {JOINT_SETS[0]}, or all joints of "
+                f"{JOINT_SETS[1]}"
             )
-        self.skeleton: Skeleton = get_skeleton(told[0])
-        self._rows = [known.index(name) for name in names[told[0]]]
+        self.skeleton: Skeleton = get_skeleton(told)
+        self._rows = [known.index(ALL_LANDMARKS[row]) for row in rows_of(self.skeleton)]
 
     @property
     def model(self) -> ModelInfo:
@@ -140,6 +139,11 @@ class PersPoseEstimator:
             joints = answers.joints_in_camera(batch.views)[:, self._rows]
             found.append(torch.where(batch.views.valid[:, None, None], joints, torch.nan).double().numpy())
         return np.concatenate(found)
+
+
+def missing_joints(joint_set: str, known: Sequence[str]) -> list[str]:
+    """Return the landmarks of a joint set that are not among those known."""
+    return [ALL_LANDMARKS[row] for row in rows_of(get_skeleton(joint_set)) if ALL_LANDMARKS[row] not in known]
 
 
 def _reason(joints: Float[np.ndarray, "joint 3"] | None) -> str:

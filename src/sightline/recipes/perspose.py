@@ -34,7 +34,7 @@ def perspose_paper() -> PersPoseRunConfig:
 
 
 def perspose_synth_base() -> PersPoseRunConfig:
-    """A small network on rendered people, every landmark at once, that two processor cores can train in an hour."""
+    """A small network on rendered people, every landmark at once: some hours of one processor core, from nothing."""
     return PersPoseRunConfig(
         name="perspose-synth-base",
         model=PersPoseConfig(
@@ -59,7 +59,7 @@ def perspose_synth_base() -> PersPoseRunConfig:
 
 
 def perspose_synth() -> PersPoseRunConfig:
-    """The second round, from the weights of perspose-synth-base: crops nearly as they are, depths before places."""
+    """The second round, started from perspose-synth-base's weights: crops nearly as they are, depths before places."""
     base = perspose_synth_base()
     return replace(
         base,

@@ -1,7 +1,7 @@
 """From scored pose proposals to people: rescoring (eq. 6), integration of proposals (eq. 7 and 8), and its rival, NMS.
 
-Everything here takes the proposals of one picture, and is NumPy: a few hundred small operations, for which tensors are
-slower. `bench/lcrnet_twin.py` does the same in loops that follow the paper's text.
+Everything here takes the proposals of one picture, as NumPy arrays. `bench/lcrnet_twin.py` does the same in loops that
+follow the paper's text.
 """
 
 from __future__ import annotations
@@ -58,12 +58,14 @@ class Modes(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Integration:
-    """When proposals are of one person in one pose, by default as the paper has it for Human3.6M."""
+    """When proposals are of one person in one pose."""
 
     iou: float = 0.12
-    """Boxes around the joints overlap by more than this share (intersection over union)."""
+    """Boxes around the joints overlap by more than this share (intersection over union). The paper: 0.12 for PCKh of
+    single people, 0.54 for AP of several; for Human3.6M, where one person is in each picture, it does not matter."""
     distance_m: float = 0.125
-    """T_3D: mean distance of the joints below which poses are of one mode."""
+    """T_3D: mean distance of the joints below which poses are of one mode. The paper: 0.125 for Human3.6M, 0.13 for
+    PCKh, 0.03 for AP."""
     leg_weight: float = 0.1
     """What knees and ankles of upper-body classes count for in the mean."""
 
@@ -75,28 +77,43 @@ class Integration:
             )
 
 
-def rescored(proposals: Proposals, sigma_px: float = SIGMA_BOX_PX) -> Proposals:
+def rescored(proposals: Proposals, skeleton: Skeleton, sigma_px: float = SIGMA_BOX_PX) -> Proposals:
     """Return proposals with scores lowered by what lies outside their box: s' = s mean exp(−d²/σ_b²) (eq. 6).
+
+    Of upper-body classes knees and ankles do not count, since their box ends at the hips.
 
     Args:
         proposals: of one picture.
-        sigma_px: σ_b, px.
+        skeleton: the joints of the poses.
+        sigma_px: σ_b, in pixels of the picture that the proposals are in.
+
+    Raises:
+        ValueError: as for `integrated`, or where sigma_px is not positive.
     """
+    if not sigma_px > 0:
+        raise ValueError(f"sigma_px: expected a positive number, got {sigma_px}")
+    _check(proposals, skeleton)
     low, high = proposals.boxes_px[:, None, :2], proposals.boxes_px[:, None, 2:]
     beyond = np.maximum(0.0, np.maximum(low - proposals.poses_px, proposals.poses_px - high))
-    share = np.exp(-(beyond**2).sum(-1) / sigma_px**2).mean(-1)
-    return proposals._replace(scores=proposals.scores * share)
+    near = np.exp(-(beyond**2).sum(-1) / sigma_px**2)
+    counted = ~(proposals.upper[:, None] & _legs(skeleton))
+    return proposals._replace(scores=proposals.scores * (near * counted).sum(-1) / counted.sum(-1))
 
 
 def strongest(proposals: Proposals, classes: int, *, share: float = 0.1, at_least: int = 500) -> Proposals:
     """Return those that can matter, by falling score: of at least `share` / `classes`, and the first few anyway.
 
     Args:
-        proposals: of one picture.
-        classes: K, the number of anchor poses.
-        share: of what each class would score if all were alike.
+        proposals: of one picture, rescored or not.
+        classes: K, the number of anchor poses, as whole and upper bodies counted once.
+        share: of 1 / K.
         at_least: so many are kept whatever they score.
+
+    Raises:
+        ValueError: for less than one class.
     """
+    if classes < 1:
+        raise ValueError(f"classes: expected at least 1, got {classes}")
     order = _falling(proposals.scores)
     good = proposals.scores[order] >= share / classes
     return proposals.chosen(order[: max(int(good.sum()), at_least)])
@@ -115,7 +132,7 @@ def integrated(proposals: Proposals, skeleton: Skeleton, config: Integration = I
         config: when proposals are alike.
 
     Raises:
-        ValueError: for numbers that are not finite, scores below zero, or another number of joints.
+        ValueError: for numbers that are not finite, scores below zero, or arrays of another length or number of joints.
     """
     _check(proposals, skeleton)
     order = _falling(proposals.scores)
@@ -153,6 +170,11 @@ def overlaps(box: Float[np.ndarray, "*#batch 4"], boxes: Float[np.ndarray, "*#ba
     inside = np.maximum(sides, 0.0).prod(-1)
     both = (box[..., 2:] - box[..., :2]).prod(-1) + (boxes[..., 2:] - boxes[..., :2]).prod(-1) - inside
     return np.where(both > 0, inside / np.maximum(both, _TINY), 0.0)
+
+
+def _legs(skeleton: Skeleton) -> Bool[np.ndarray, " joint"]:
+    """Which joints are knees and ankles."""
+    return np.array([joint.endswith(_LEGS) for joint in skeleton.joints])
 
 
 def _falling(scores: Float[np.ndarray, " proposal"]) -> Int[np.ndarray, " proposal"]:
@@ -208,7 +230,7 @@ def _taken(count: int, near: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> 
 def _distances(
     poses: Float[np.ndarray, "3 pose joint"], others: Float[np.ndarray, "3 other joint"]
 ) -> Float[np.ndarray, "pose other"]:
-    """D_3D: mean distance of the joints; axes come first, which is several times as fast."""
+    """D_3D: mean distance of the joints; axes come first, so that the sums run along rows."""
     squared = 0.0
     for one, other in zip(poses, others, strict=True):
         apart = other - one[:, None]
@@ -222,17 +244,17 @@ def _means(
     """The modes of labelled proposals; `order` are their numbers before they were ranked."""
     by_mode = np.argsort(mode, kind="stable")
     starts = np.flatnonzero(np.diff(mode[by_mode], prepend=-1))
-    own, ranked = ranked, ranked.chosen(by_mode)
-    scores = np.maximum(ranked.scores.astype(np.float64), _TINY)
-    legs = np.array([joint.endswith(_LEGS) for joint in skeleton.joints])
-    weights = scores[:, None] * np.where(ranked.upper[:, None] & legs, leg_weight, 1.0)
+    ranked = ranked.chosen(by_mode)
+    count = np.diff(starts, append=len(mode))
+    scores = ranked.scores.astype(np.float64)
+    sums = _sums(scores, starts)
+    scores = np.where(np.repeat(sums > 0, count), scores, 1.0)  # a mode that scores nothing has a plain mean
+    weights = scores[:, None] * np.where(ranked.upper[:, None] & _legs(skeleton), leg_weight, 1.0)
     totals = _sums(weights, starts)[..., None]
     poses_px = _sums(weights[..., None] * ranked.poses_px, starts) / totals
     joints_m = _sums(weights[..., None] * ranked.joints_m, starts) / totals
-    count = np.diff(starts, append=len(own.scores))
     off = ranked.joints_m - joints_m[np.repeat(np.arange(len(starts)), count)]
     sigma_m = np.sqrt(_sums(weights[..., None] * off**2, starts) / totals)
-    sums = _sums(ranked.scores.astype(np.float64), starts)
     rank = _falling(sums)
     alone = (count == 1)[:, None, None]
     found = Modes(
@@ -255,10 +277,13 @@ def _sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def _check(proposals: Proposals, skeleton: Skeleton) -> None:
+    lengths = {name: len(part) for name, part in proposals._asdict().items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"proposals: expected as many of everything, got {lengths}")
     if proposals.poses_px.shape[1] != len(skeleton) or proposals.joints_m.shape[1] != len(skeleton):
         shapes = f"{proposals.poses_px.shape[1]} and {proposals.joints_m.shape[1]}"
         raise ValueError(f"proposals: expected {len(skeleton)} joints ({skeleton.name}), got {shapes}")
-    for name in ("poses_px", "joints_m", "scores"):
+    for name in ("poses_px", "joints_m", "scores", "boxes_px"):
         if not np.isfinite(getattr(proposals, name)).all():
             raise ValueError(f"{name}: expected finite numbers")
     if (proposals.scores < 0).any():

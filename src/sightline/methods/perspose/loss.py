@@ -43,10 +43,10 @@ class LossConfig:
     twist: float = 0.1
     leaf: float = 0.01
     heat: float = 0.0
-    """Of the cross-entropy between heat-maps and the places of joints, which the paper does without. Small networks
-    without first weights learn where joints are several times sooner with 0.5."""
+    """Of the cross-entropy between heat-maps and the places of joints, which the paper does without: networks that
+    start from nothing learn sooner with it where joints are."""
     heat_cells: float = 1.0
-    """Standard deviation of the true places' maps, in cells."""
+    """Standard deviation of the true places' maps, in cells; of joints that are placed coarsely, at least so wide."""
     coarse_px: float = 5.0
     """Of joints that are placed coarsely, errors up to this many pixels are none."""
     by_stature: bool = True
@@ -55,12 +55,12 @@ class LossConfig:
     def __post_init__(self) -> None:
         if min(self.uvd, self.scale, self.shape, self.twist, self.leaf, self.heat, self.coarse_px) < 0:
             raise ValueError(f"loss: expected weights of at least 0, got {self}")
-        if not self.heat_cells > 0:
+        if not 0 < self.heat_cells < math.inf:
             raise ValueError(f"heat_cells: expected a positive number, got {self.heat_cells}")
 
 
 class Loss(NamedTuple):
-    """The parts of eq. 18, each weighted; a part of which nothing is known is 0."""
+    """The parts of eq. 18 and the cross-entropy of heat-maps, each weighted; a part of which nothing is known is 0."""
 
     uv: Float[Tensor, ""]
     depth: Float[Tensor, ""]
@@ -87,15 +87,20 @@ def loss_of(
 
     Pixels count in crop sizes, depths in their whole range, the scale in its middle, so that the parts are of one
     size: mean distance of joints inside the crop, L1 of depths, scale and shape, squared distance of twists, Frobenius
-    norm of rotations.
+    norm of rotations; the cross-entropy of heat-maps as a share of that of flat ones.
 
     Args:
         answers: the network's.
         truth: as much as is known.
         network: whose answers they are.
         config: weights.
-        heat: the network's heat-maps, on which a cross-entropy is taken where the weights ask for it.
+        heat: the network's heat-maps, for the cross-entropy.
+
+    Raises:
+        ValueError: without heat-maps, where their weight is not 0.
     """
+    if heat is None and config.heat > 0:
+        raise ValueError("heat: expected the network's heat-maps, since their weight is not 0")
     size = network.size_px
     uv_px, inside = _filled(truth.uv_px, 1)
     inside = inside & ((uv_px >= 0) & (uv_px <= size)).all(-1)
@@ -118,19 +123,26 @@ def loss_of(
         shape=config.shape * _mean((answers.shape - shape).abs(), shaped),
         twist=config.twist * _mean((answers.twists - twists).square().sum(-1), twisted),
         leaf=config.leaf * _mean(_lengths((answers.leaf_rotations - leaves).flatten(-2)), ended),
-        heat=uv_px.new_zeros(()) if heat is None else config.heat * _mean(_surprise(heat, uv_px, config), inside),
+        heat=uv_px.new_zeros(())
+        if heat is None
+        else config.heat * _mean(_surprise(heat, uv_px, truth.coarse, config), inside),
     )
 
 
 def _surprise(
-    heat: Float[Tensor, "batch joint rows columns"], uv_px: Float[Tensor, "batch joint 2"], config: LossConfig
+    heat: Float[Tensor, "batch joint rows columns"],
+    uv_px: Float[Tensor, "batch joint 2"],
+    coarse: Bool[Tensor, " batch"],
+    config: LossConfig,
 ) -> Float[Tensor, "batch joint"]:
     """Cross-entropy −Σ g log softmax(heat), where g is a Gaussian about the true place, over that of a flat map."""
+    spread = torch.where(coarse, max(config.heat_cells, config.coarse_px / STRIDE), config.heat_cells)[:, None, None]
     across, down = (
-        torch.softmax(-0.5 * ((torch.arange(cells, device=heat.device) + 0.5 - place) / config.heat_cells) ** 2, -1)
+        torch.softmax(-0.5 * ((torch.arange(cells, device=heat.device) + 0.5 - place) / spread) ** 2, -1)
         for cells, place in zip(reversed(heat.shape[-2:]), (uv_px / STRIDE).split(1, -1), strict=True)
     )
-    share = heat.float().flatten(-2).log_softmax(-1).view_as(heat)
+    heat = heat if heat.dtype == torch.float64 else heat.float()
+    share = heat.flatten(-2).log_softmax(-1).view_as(heat)
     cells = heat.shape[-2] * heat.shape[-1]
     return -(down[..., None] * share * across[..., None, :]).sum((-2, -1)) / math.log(cells)
 

@@ -179,6 +179,8 @@ def _staged(name: str, pretrained: bool, widths: Sequence[int]) -> tuple[nn.Modu
     import timm
     from timm.models import FeatureListNet
 
+    if widths and pretrained:
+        raise ValueError(f"backbone_channels: timm's weights of {name} are of its own widths; train without pretrained")
     own: dict[str, Any] = {"channels": tuple(widths)} if widths else {}
     try:
         net = timm.create_model(name, pretrained=pretrained, features_only=True, **own)
@@ -188,12 +190,16 @@ def _staged(name: str, pretrained: bool, widths: Sequence[int]) -> tuple[nn.Modu
     except OSError as error:
         raise _not_fetched(name, error) from error
     except (RuntimeError, TypeError, IndexError) as error:
+        if widths:
+            raise ValueError(f"backbone_channels: {name} cannot have stages of {tuple(widths)} ({error})") from error
         raise ValueError(f"backbone: timm has no network '{name}' whose stages can be had ({error})") from error
     if not isinstance(net, FeatureListNet):
         raise ValueError(f"backbone: the features of {name} cannot be had stage by stage")
     info = {
         entry["module"].replace(".", "_"): (entry["reduction"], entry["num_chs"]) for entry in net.feature_info.info
     }
+    if widths and [width for stride, width in info.values() if stride >= STRIDE] != list(widths):
+        raise ValueError(f"backbone_channels: {name} has other stages than {len(widths)} of widths to choose")
     return net, {layer.replace(".", "_"): info[layer.replace(".", "_")] for layer in net.return_layers}
 
 
