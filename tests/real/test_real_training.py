@@ -209,7 +209,14 @@ def test_held_out_people_must_have_the_joints(desk: Path, made: Path, capsys: py
     assert sightline(f"train perspose-synth {own} --held-out-pictures other/photos -o run --json") == 0
     printed = capsys.readouterr()
     assert "14 joints" in printed.out
+    assert "will not know" not in printed.err  # `predict` answers in smpl24
+    for place, people in (("coco", "others"), ("cocos", "set")):
+        write_real_set(desk / place, SetPeople(made / people, body=False), "coco17")
+    own = "--real coco/poses.json --real-pictures coco/photos --held-out cocos/poses.json"
+    assert sightline(f"train perspose-synth {own} --held-out-pictures cocos/photos -o run2 --json") == 0
+    printed = capsys.readouterr()
     assert "the network will not know Spine, NeckNose, MidHead, of which no 3D label speaks" in printed.err
+    assert "all joints of h36m17 or of smpl24" in printed.err
 
 
 def test_people_who_are_left_out_are_told(desk: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
