@@ -38,18 +38,19 @@ def perspose_synth_base() -> PersPoseRunConfig:
     return PersPoseRunConfig(
         name="perspose-synth-base",
         model=PersPoseConfig(
-            backbone="resnet10t",
-            backbone_channels=(48, 96, 192, 384),
-            size_px=96,
+            backbone="resnet18",
+            backbone_channels=(24, 48, 96, 192),
+            size_px=64,
             landmarks=SIGHTLINE_LANDMARKS,
             shape_numbers=6,
             depth_range_m=1.4,
         ),
         loss=LossConfig(heat=0.5),
-        steps=8_000,
+        augment=AugmentConfig(roll_deg=15.0, zoom=(0.75, 1.1), cut_out_share=0.3, noise=0.03, blur_px=1.0),
+        steps=30_000,
         batch_size=32,
         learning_rate=2e-3,
-        warmup_steps=300,
+        warmup_steps=500,
         average_decay=0.999,
         clip_norm=10.0,
         precision="32-true",
@@ -64,9 +65,10 @@ def perspose_synth() -> PersPoseRunConfig:
     return replace(
         base,
         name="perspose-synth",
-        augment=AugmentConfig(roll_deg=10.0, zoom=(0.8, 1.1), target=0.05, cut_out_share=0.25, noise=0.02, blur_px=1.0),
+        augment=AugmentConfig(roll_deg=10.0, zoom=(0.8, 1.1), target=0.05, cut_out_share=0.2, noise=0.02, blur_px=0.5),
         loss=LossConfig(heat=0.1),
-        learning_rate=1.5e-3,
+        steps=8_000,
+        learning_rate=1e-3,
         warmup_steps=200,
     )
 
@@ -77,7 +79,7 @@ def perspose_smoke() -> PersPoseRunConfig:
     return replace(
         whole,
         name="perspose-smoke",
-        model=replace(whole.model, backbone_channels=(8, 16, 32, 64), size_px=64, channels=16, vector_size=64),
+        model=replace(whole.model, backbone_channels=(8, 16, 32, 64), channels=16, vector_size=64),
         steps=20,
         batch_size=8,
         warmup_steps=2,
