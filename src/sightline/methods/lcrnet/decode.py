@@ -136,8 +136,9 @@ def integrated(proposals: Proposals, skeleton: Skeleton, config: Integration = I
     """
     _check(proposals, skeleton)
     order = _falling(proposals.scores)
-    group, mode = _labels(proposals.chosen(order), config)
-    return _means(proposals.chosen(order), order, group, mode, skeleton, config.leg_weight)
+    ranked = proposals.chosen(order)
+    group, mode = _labels(ranked, config)
+    return _means(ranked, order, group, mode, skeleton, config.leg_weight)
 
 
 def suppressed(proposals: Proposals, skeleton: Skeleton, iou: float = Integration().iou) -> Modes:
