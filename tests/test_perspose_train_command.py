@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def test_training_on_sets_ends_in_weights(sets: tuple[Path, Path], capsys: pytes
         ("train perspose-synth --library x.npz", "learns from pictures; give --pictures"),
         ("train abspose-smoke --pictures train", "learns from motion capture"),
         ("train abspose-smoke --workers 2", "cuts out no crops"),
+        ("train abspose-smoke --compile", "are not compiled"),
         ("train perspose-smoke --pictures train", "--held-out: this recipe needs two rendered sets"),
         ("train perspose-synth --pictures nowhere --held-out test", "nowhere"),
         ("train perspose-synth --pictures train --held-out test --start-from abspose-street", "method 'perspose'"),
@@ -83,6 +85,28 @@ def test_complaints(sets: tuple[Path, Path], capsys: pytest.CaptureFixture[str],
     assert message in told
     assert told.count("\n") == 1
     assert not Path("runs").exists()
+
+
+def test_compiling_needs_a_compiler(
+    sets: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert sightline("train perspose-synth --pictures train --held-out test -o run --compile") == 2
+    assert "'no-such-compiler' is not on this machine" in capsys.readouterr().err
+    assert not Path("run", "last.ckpt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # the compiler looks at it where type checks break a graph
+def test_a_compiled_network_learns_the_same(sets: tuple[Path, Path]) -> None:
+    if not shutil.which("g++"):
+        pytest.skip("g++ is not on this machine")
+    call = "train perspose-synth --pictures train --held-out test --steps 2 -o"
+    assert sightline(f"{call} plain") == 0
+    assert sightline(f"{call} fast --compile") == 0
+    plain, fast = (load_perspose(Path(name) / "perspose-synth.json")[0].state_dict() for name in ("plain", "fast"))
+    moved = [float((plain[name].float() - fast[name].float()).abs().max()) for name in plain]
+    assert max(moved) < 1e-3  # the shipped numbers are halves
 
 
 def test_weights_of_another_network_are_refused(sets: tuple[Path, Path]) -> None:

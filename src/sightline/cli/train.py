@@ -64,6 +64,8 @@ class Train:
     """CPU threads of each process, instead of the recipe's."""
     workers: MaybeInteger = None
     """For those: processes that cut out crops beside each process, instead of the recipe's."""
+    compile: bool = False
+    """For those: let torch.compile make the network faster; on processors it needs a C++ compiler."""
     accelerator: Literal["cpu", "gpu", "mps", "tpu", "auto"] = "cpu"
     """Lightning's name of the device kind: cpu, gpu, auto."""
     devices: int = 1
@@ -149,7 +151,15 @@ class Train:
             raise UsageError("--pictures, --real, --held-out: this recipe learns from motion capture; give --library")
         if not sees and self.workers is not None:
             raise UsageError("--workers: this recipe cuts out no crops")
-        changes = {"steps": self.steps, "seed": self.seed, "threads": self.threads, "workers": self.workers}
+        if not sees and self.compile:
+            raise UsageError("--compile: this recipe's networks are not compiled")
+        changes = {
+            "steps": self.steps,
+            "seed": self.seed,
+            "threads": self.threads,
+            "workers": self.workers,
+            "compile": self.compile or None,
+        }
         try:
             config = replace(
                 RECIPES[self.recipe](), **{key: value for key, value in changes.items() if value is not None}

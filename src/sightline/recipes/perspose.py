@@ -47,7 +47,7 @@ def perspose_synth_base() -> PersPoseRunConfig:
         ),
         loss=LossConfig(heat=0.5),
         augment=AugmentConfig(roll_deg=15.0, zoom=(0.75, 1.1), cut_out_share=0.3, noise=0.03, blur_px=1.0),
-        steps=30_000,
+        steps=24_000,
         batch_size=32,
         learning_rate=2e-3,
         warmup_steps=500,
@@ -67,7 +67,7 @@ def perspose_synth() -> PersPoseRunConfig:
         name="perspose-synth",
         augment=AugmentConfig(roll_deg=10.0, zoom=(0.8, 1.1), target=0.05, cut_out_share=0.2, noise=0.02, blur_px=0.5),
         loss=LossConfig(heat=0.1),
-        steps=8_000,
+        steps=6_000,
         learning_rate=1e-3,
         warmup_steps=200,
     )

@@ -105,6 +105,8 @@ class PersPoseRunConfig(RunConfig):
     """Processes that cut out crops beside each training process; 0: it does so itself."""
     pretrained: bool = False
     """Whether the backbone starts from timm's weights, which are downloaded."""
+    compile: bool = False
+    """Whether torch.compile makes the network faster on this machine; on processors it needs a C++ compiler."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
@@ -46,11 +46,18 @@ class PersPoseModule(RunModule[PersPose]):
         self._train, self._val = train, val
         self._scored = () if val is None else scored_people(val, config.model.landmarks)
         self.scores = crop_metrics()
+        self._maps = torch.compile(self.lifter.with_maps) if config.compile else self.lifter.with_maps
 
     @property
     def has_validation(self) -> bool:
         """Whether there are held-out people to validate on."""
         return self._val is not None
+
+    def start(self, first: nn.Module | None = None) -> None:
+        """Take first weights; convolutions learn faster with a pixel's channels side by side."""
+        super().start(first)
+        for network in filter(None, (self.lifter, self.averaged)):
+            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def learnt_from(self) -> dict[str, str]:
         """What tells the training people from others."""
@@ -60,7 +67,7 @@ class PersPoseModule(RunModule[PersPose]):
         """One step on crops that only seed, step and process determine."""
         del batch_idx
         self.step_chance()
-        answers, heat = self.lifter.with_maps(as_input(batch.crops), batch.views.intrinsics, batch.known)
+        answers, heat = self._maps(_image(batch), batch.views.intrinsics, batch.known)
         heat = heat if self.config.loss.heat > 0 else None
         with torch.autocast(self.device.type, enabled=False):
             parts = loss_of(answers, batch.truth, self.config.model, self.config.loss, heat)
@@ -100,6 +107,10 @@ class PersPoseModule(RunModule[PersPose]):
         warm = max(1, config.warmup_steps)
         share = lambda step: min(1.0, (step + 1) / warm) * _FALL ** (step // config.decay_every)  # noqa: E731
         return self.scheduled(optimizer, share)
+
+
+def _image(batch: Samples) -> Tensor:
+    return as_input(batch.crops).contiguous(memory_format=torch.channels_last)
 
 
 @runtime_checkable

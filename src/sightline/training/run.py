@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
-from sightline.errors import InputError
+from sightline.errors import InputError, UsageError
 from sightline.methods.perspose.model import PersPose
 from sightline.training.checkpoint import (
     AtomicCheckpointIO,
@@ -116,7 +119,12 @@ def train_perspose(
     """Train PersPose on people in pictures, resuming the folder's last checkpoint where there is one.
 
     Args and errors are those of `train_lifter`, with people in the place of poses.
+
+    Raises:
+        UsageError: for a run that is to be compiled where there is no compiler.
     """
+    if config.compile:
+        _check_compiler()
     _ready(folder)
     with torch.random.fork_rng(devices=[]):
         fresh = folder is None or not (folder / "last.ckpt").exists()
@@ -129,6 +137,13 @@ def train_perspose(
             return _fit(module, config, folder, accelerator, devices, progress)
         except InputError as error:  # from a loader's process it comes with that process's traceback
             raise InputError(str(error).strip().splitlines()[-1].removeprefix(_IN_WORKER)) from error
+
+
+def _check_compiler() -> None:
+    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    name = os.environ.get("CXX", usual)  # as torch.compile looks for it
+    if shutil.which(name) is None:
+        raise UsageError(f"compile: torch.compile needs a C++ compiler, and '{name}' is not on this machine")
 
 
 def _ready(folder: Path | None) -> None:
@@ -159,7 +174,7 @@ def _fit(
             module.load_state_dict(read_checkpoint(last, config_to_json(config))["state_dict"])  # type: ignore[arg-type]
     finally:
         torch.set_num_threads(threads)
-    lifter = module.trained.cpu().eval()
+    lifter = module.trained.cpu().eval().to(memory_format=torch.contiguous_format)
     return Trained(
         lifter=lifter, config=config, steps=config.steps, resumed_from=resumed, rank=int(rank_zero_only.rank or 0)
     )
