@@ -27,10 +27,12 @@ from sightline.pipeline import Lifter, Skipped
 from sightline.prediction.estimator import Found, Placed
 from sightline.skeleton import Conversion, Skeleton, conversion, get_skeleton
 from sightline.stature import stature_from_joints
-from sightline.structures import ModelInfo, Person, PoseFrame, ScaleBody
+from sightline.structures import ExtraJoints, ModelInfo, Person, PoseFrame, ScaleBody
 
 JOINT_SETS: Final = ("h36m17", "smpl24")
 """What poses are told in: the first of which the network knows all joints."""
+BEYOND: Final = "mediapipe33"
+"""Face, hands and feet, told as extra joints by a network that knows all of them."""
 NO_BOX: Final = "neither a box nor joints say where they are"
 NO_CROP: Final = "the box lies where the camera cannot see"
 BEHIND: Final = "the network places them behind the camera"
@@ -40,8 +42,9 @@ class PersPoseEstimator:
     """Places people by what a PersPose network sees of them in the picture.
 
     Poses are those of `h36m17` where the network knows all of its joints, else, as of the paper's own network, those
-    of `smpl24`. Their keypoints are what the detector saw, as with lifters. An assumed focal length is told to the
-    network like a known one: crops are cut by it as well.
+    of `smpl24`. A network that knows face, hands and feet too tells them as `extra`, in the joints of `mediapipe33`;
+    `predict --mesh` lays bodies along them. Keypoints are what the detector saw, as with lifters. An assumed focal
+    length is told to the network like a known one: crops are cut by it as well.
 
     Args:
         weights: name of weights inside the package, or the path of a passport.
@@ -69,7 +72,9 @@ class PersPoseEstimator:
                 f"{JOINT_SETS[1]}"
             )
         self.skeleton: Skeleton = get_skeleton(told)
-        self._rows = [known.index(ALL_LANDMARKS[row]) for row in rows_of(self.skeleton)]
+        self.beyond: Skeleton | None = None if missing_joints(BEYOND, known) else get_skeleton(BEYOND)
+        told_rows = (*rows_of(self.skeleton), *(() if self.beyond is None else rows_of(self.beyond)))
+        self._rows = [known.index(ALL_LANDMARKS[row]) for row in told_rows]
 
     @property
     def model(self) -> ModelInfo:
@@ -107,13 +112,15 @@ class PersPoseEstimator:
         skipped: list[Skipped] = []
         for row, place, box in everybody:
             frame = frames[row]
-            joints = None if box is None else next(told)
-            if box is None or joints is None or not np.isfinite(joints).all() or joints[0, 2] <= 0:
-                skipped.append(Skipped(frame=frame.source.index, id=place, reason=_reason(joints)))
+            points = None if box is None else next(told)
+            if box is None or points is None or not np.isfinite(points).all() or points[0, 2] <= 0:
+                skipped.append(Skipped(frame=frame.source.index, id=place, reason=_reason(points)))
                 continue
             height = frame.detections[place].height_m or height_m
-            joints = joints if height is None else _sized(joints, self.skeleton, height)
-            people[row].append(_person(joints, box, place, frame, camera, rule))
+            points = points if height is None else _sized(points, self.skeleton, height)
+            joints, rest = np.split(points, [len(self.skeleton)])
+            extra = None if self.beyond is None else ExtraJoints(skeleton=self.beyond, joints_cam_m=rest)
+            people[row].append(_person(joints, extra, box, place, frame, camera, rule))
         return Placed(
             tuple(
                 PoseFrame(index=frame.source.index, time_s=frame.source.time_s, people=tuple(its))
@@ -126,8 +133,8 @@ class PersPoseEstimator:
     @torch.inference_mode()
     def _joints(
         self, subjects: Sequence[tuple[np.ndarray, np.ndarray]], camera: Camera
-    ) -> Float[np.ndarray, "person joint 3"]:
-        """Joints (m, the camera's frame) of people in boxes; NaN for whom there is no crop."""
+    ) -> Float[np.ndarray, "person point 3"]:
+        """Joints and those beyond (m, the camera's frame) of people in boxes; NaN for whom there is no crop."""
         found = [np.empty((0, len(self._rows), 3))]
         for start in range(0, len(subjects), self.batch_size):
             part = subjects[start : start + self.batch_size]
@@ -146,7 +153,7 @@ def missing_joints(joint_set: str, known: Sequence[str]) -> list[str]:
     return [ALL_LANDMARKS[row] for row in rows_of(get_skeleton(joint_set)) if ALL_LANDMARKS[row] not in known]
 
 
-def _reason(joints: Float[np.ndarray, "joint 3"] | None) -> str:
+def _reason(joints: Float[np.ndarray, "point 3"] | None) -> str:
     """Why somebody is not placed, of whom these joints were told, or none."""
     if joints is None:
         return NO_BOX
@@ -177,14 +184,15 @@ def body_box(detection: Detection, seen: Skeleton) -> Float[np.ndarray, "4"] | N
     return box if np.isfinite(box).all() else None
 
 
-def _sized(joints: Float[np.ndarray, "joint 3"], skeleton: Skeleton, height_m: float) -> Float[np.ndarray, "joint 3"]:
-    """The same picture of somebody of a given stature: joints scaled about the camera."""
-    measured, _ = conversion(skeleton, get_skeleton("h36m17")).apply(joints[None])
-    return joints * (height_m / float(stature_from_joints(torch.from_numpy(measured[0]))))
+def _sized(points: Float[np.ndarray, "point 3"], skeleton: Skeleton, height_m: float) -> Float[np.ndarray, "point 3"]:
+    """The same picture of somebody of a given stature, whose joints come first: points scaled about the camera."""
+    measured, _ = conversion(skeleton, get_skeleton("h36m17")).apply(points[None, : len(skeleton)])
+    return points * (height_m / float(stature_from_joints(torch.from_numpy(measured[0]))))
 
 
 def _person(
     joints: Float[np.ndarray, "joint 3"],
+    extra: ExtraJoints | None,
     box: Float[np.ndarray, "4"],
     place: int,
     frame: Found,
@@ -201,6 +209,7 @@ def _person(
         id=place,
         score=float(detection.score),
         joints_cam_m=joints,
+        extra=extra,
         root_depth_canonical=canonical_depth(joints, camera),
         box_px=box,
         keypoints_px=points,

@@ -34,23 +34,23 @@ def perspose_paper() -> PersPoseRunConfig:
 
 
 def perspose_synth_base() -> PersPoseRunConfig:
-    """A small network on rendered people, every landmark at once: some hours of one processor core, from nothing."""
+    """A small network on rendered people, every landmark at once: an hour or two of two cores, from nothing."""
     return PersPoseRunConfig(
         name="perspose-synth-base",
         model=PersPoseConfig(
-            backbone="resnet18",
-            backbone_channels=(24, 48, 96, 192),
-            size_px=64,
+            backbone="resnet10t",
+            backbone_channels=(48, 96, 192, 384),
+            size_px=96,
             landmarks=SIGHTLINE_LANDMARKS,
             shape_numbers=6,
             depth_range_m=1.4,
         ),
         loss=LossConfig(heat=0.5),
-        augment=AugmentConfig(roll_deg=15.0, zoom=(0.75, 1.1), cut_out_share=0.3, noise=0.03, blur_px=1.0),
-        steps=24_000,
+        augment=AugmentConfig(noise=0.04, blur_px=1.5, cut_out_share=0.5),
+        steps=8_000,
         batch_size=32,
         learning_rate=2e-3,
-        warmup_steps=500,
+        warmup_steps=300,
         average_decay=0.999,
         clip_norm=10.0,
         precision="32-true",
@@ -66,8 +66,8 @@ def perspose_synth() -> PersPoseRunConfig:
         base,
         name="perspose-synth",
         augment=AugmentConfig(roll_deg=10.0, zoom=(0.8, 1.1), target=0.05, cut_out_share=0.2, noise=0.02, blur_px=0.5),
-        loss=LossConfig(heat=0.1),
-        steps=6_000,
+        loss=LossConfig(heat=0.2),
+        steps=10_000,
         learning_rate=1e-3,
         warmup_steps=200,
     )

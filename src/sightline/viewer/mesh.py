@@ -17,6 +17,7 @@ from sightline.camera import Camera
 from sightline.errors import InputError
 from sightline.formats.mesh import MovingBody, write_moving_mesh, write_still_mesh
 from sightline.landmarks import ALL_LANDMARKS, rows_of
+from sightline.skeleton import Skeleton, landmark_of
 from sightline.structures import Person, PoseFrame, Poses
 from sightline.viewer.style import PALETTE, Colour, coloured, person_colours
 
@@ -171,8 +172,9 @@ def fitted_bodies(poses: Poses) -> Bodies:
     """Fit a body to everybody in some poses: one shape per id, by the lengths of the bones, then each frame by IK.
 
     People without id are fitted picture by picture. Where hips or trunk are not known, a person has no body. Bodies
-    stay where the poses are, over the picture, whatever the floor says; feet keep their angle with the shins. Only
-    bones are known, so a body is neither thick nor thin, and neither a man's nor a woman's.
+    stay where the poses are, over the picture, whatever the floor says. Extra joints show how hands, feet and head are
+    turned; without them feet keep their angle with the shins. Only bones are known, so a body is neither thick nor
+    thin, and neither a man's nor a woman's.
 
     Raises:
         InputError: where the packages for it are missing.
@@ -189,7 +191,8 @@ def fitted_bodies(poses: Poses) -> Bodies:
     for name, members in _members(poses).items():
         joints = np.stack([person.joints_cam_m for _, _, person in members])
         with torch.inference_mode():
-            body = retarget(model, joints, skeleton=poses.skeleton, offsets=False, ground=None)
+            extra = _beyond(poses.skeleton, members)
+            body = retarget(model, joints, skeleton=poses.skeleton, extra=extra, offsets=False, ground=None)
         keys = tuple((frame.index, position) for frame, position, _ in members)
         rows |= {key: (len(tracks), row) for row, key in enumerate(keys)}
         first, position, _ = members[0]
@@ -197,6 +200,23 @@ def fitted_bodies(poses: Poses) -> Bodies:
         times = tuple(clock[frame.index] for frame, _, _ in members)
         tracks.append(Track(name=name, keys=keys, times_s=times, body=body, colour=colour))
     return Bodies(model=model, tracks=tuple(tracks), rows=rows)
+
+
+def _beyond(
+    skeleton: Skeleton, members: Sequence[tuple[PoseFrame, int, Person]]
+) -> dict[str, Float[np.ndarray, "frame 3"]]:
+    """Landmarks of somebody's extra joints in each frame (m), which the set lacks; NaN where they are not told."""
+    told = {landmark_of(skeleton, joint) for joint in skeleton.joints}
+    found: dict[str, np.ndarray] = {}
+    for row, (_, _, person) in enumerate(members):
+        if person.extra is None:
+            continue
+        for joint, name in enumerate(person.extra.skeleton.joints):
+            landmark = landmark_of(person.extra.skeleton, name)
+            if landmark in ALL_LANDMARKS and landmark not in told:
+                track = found.setdefault(landmark, np.full((len(members), 3), np.nan))
+                track[row] = person.extra.joints_cam_m[joint]
+    return found
 
 
 def _clock(poses: Poses) -> dict[int, float]:
