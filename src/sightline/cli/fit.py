@@ -23,16 +23,19 @@ from sightline.errors import InputError, UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Fit a detector's error model (paper 002, section 4.2), or a prior of human poses (paper 004, section 4)."""
+    """Fit a detector's error model (paper 002, section 4.2), a prior of human poses (paper 004, section 4), or anchor
+    poses (paper 003, section 3.1).
+    """
 
-    model: Annotated[Positional[Literal["noise", "prior"]], arg(metavar="MODEL")]
-    """What to fit: noise, from DETECTED and TRUTH; prior, from a motion LIBRARY."""
+    model: Annotated[Positional[Literal["noise", "prior", "anchors"]], arg(metavar="MODEL")]
+    """What to fit: noise, from DETECTED and TRUTH; prior or anchors, from a motion LIBRARY."""
     inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE")]
     """For noise two keypoint files: what a detector saw, and the true 2D poses of the same frames and ids. For prior a
-    motion library as `sightline prepare mocap` writes it, or none with the recipe deeplift-smoke."""
+    motion library as `sightline prepare mocap` writes it, or none with the recipe deeplift-smoke. For anchors a motion
+    library, or none for procedural poses."""
     out: Out
-    """The error model, ending in .json, which `sightline train --error-model` takes; or the folder of the prior, whose
-    passport `sightline lift --method deeplift --weights` takes."""
+    """The error model, ending in .json, which `sightline train --error-model` takes; the folder of the prior, whose
+    passport `sightline lift --method deeplift --weights` takes; or the anchor poses, ending in .json."""
     kind: Literal["mixture", "gaussian"] = "mixture"
     """For noise: Gaussian and uniform mixed, fitted by EM; or a single Gaussian."""
     recipe: str = "deeplift-mocap"
@@ -45,15 +48,22 @@ class Fit:
     basis: MaybeInteger = None
     """For prior: wide directions of each, instead of the recipe's."""
     poses: MaybeInteger = None
-    """For prior: bodies that are drawn about those of the clips, instead of the recipe's number."""
+    """For prior: bodies that are drawn about those of the clips, instead of the recipe's number. For anchors: poses
+    that are drawn, 200000 by default."""
+    anchors: MaybeInteger = None
+    """For anchors: how many, K; 100 by default."""
+    joints: Literal["lcr13", "h36m17"] = "lcr13"
+    """For anchors: the joint set."""
+    seed: int = 0
+    """For anchors: of what is drawn, and of where the clusters begin."""
     threads: int = 1
-    """For prior: CPU threads."""
+    """For prior and anchors: CPU threads."""
     json: bool = False
     """Print the fit as JSON."""
 
     def run(self) -> int:
         """Fit and write."""
-        return self._noise() if self.model == "noise" else self._prior()
+        return {"noise": self._noise, "prior": self._prior, "anchors": self._anchors}[self.model]()
 
     def _noise(self) -> int:
         from sightline.formats.keypoints import read_keypoints
@@ -145,4 +155,49 @@ class Fit:
         print(f"{prior.components} Gaussians of {prior.basis_size} directions → {told['weights']}")
         for test, scores in passport.expected.items():
             print(f"  {test}: " + ", ".join(f"{n.removesuffix('_mm')} {v:.1f} mm" for n, v in scores.items()))
+        return 0
+
+    def _anchors(self) -> int:
+        import torch
+        from threadpoolctl import threadpool_limits
+
+        from sightline.methods.lcrnet.anchors import write_anchors
+        from sightline.training.anchors import AnchorConfig, fitted_anchors
+        from sightline.training.data import read_splits
+
+        if len(self.inputs) > 1:
+            raise UsageError(f"fit anchors: expected one motion library, got {len(self.inputs)} files")
+        checked_output(self.out, (".json",))
+        if self.threads < 1:
+            raise UsageError(f"threads: expected at least 1, got {self.threads}")
+        library = self.inputs[0] if self.inputs else None
+        if library is not None and library.resolve() == self.out.resolve():
+            raise UsageError(f"{self.out}: the anchors would overwrite the library; give another name")
+        changes = {"count": self.anchors, "views": self.poses}
+        config = replace(
+            AnchorConfig(skeleton=self.joints, seed=self.seed),
+            **{key: value for key, value in changes.items() if value is not None},
+        )
+        torch.set_num_threads(self.threads)
+        try:
+            with threadpool_limits(self.threads):
+                fitted = fitted_anchors(config, read_splits(library))
+        except ValueError as error:
+            raise UsageError(f"fit anchors: {error}") from error
+        write_anchors(fitted.anchors, self.out)
+        told = {
+            "anchors": len(fitted.anchors),
+            "joints": self.joints,
+            "quantisation_mm": {
+                name: {key.removesuffix("_m"): round(1000 * value, 1) for key, value in part._asdict().items()}
+                for name, part in (("train", fitted.train), ("held_out", fitted.held_out))
+            },
+        }
+        if self.json:
+            print_json(told)
+            return 0
+        print(f"{told['anchors']} anchor poses of {self.joints} → {self.out}")
+        for name, part in told["quantisation_mm"].items():
+            words = f"the nearest is {part['mean']} mm away in the mean, 95 % within {part['p95']} mm"
+            print(f"  {name.replace('_', ' ')}: {words}")
         return 0
