@@ -14,15 +14,8 @@ from numpy.testing import assert_allclose
 from sightline.cli import main
 from sightline.data.procedural import procedural_poses
 from sightline.errors import InputError
-from sightline.methods.lcrnet.anchors import (
-    AnchorPoses,
-    box_coordinates,
-    fit_anchors,
-    points_of_box,
-    pose_boxes,
-    read_anchors,
-    write_anchors,
-)
+from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors, read_anchors, write_anchors
+from sightline.methods.lcrnet.boxes import BOX_MARGIN, box_coordinates, points_of_box, pose_boxes
 from sightline.methods.lcrnet.views import ViewSpread, about_the_torso, drawn_views, torso_rows
 from sightline.skeleton import Skeleton, get_skeleton
 
@@ -131,13 +124,13 @@ def test_anchors_lie_in_their_boxes() -> None:
     assert_allclose(upper[:, anchors.upper_rows].min(1), 0.1 / 1.2, atol=1e-9)
     legs = [LCR13.index(name) for name in ("LAnkle", "RAnkle")]
     assert (upper[:, legs, 1] > 1.2).all()
-    boxes = pose_boxes(anchors.joints_m[..., :2])
+    boxes = pose_boxes(anchors.joints_m[..., :2], BOX_MARGIN)
     assert_allclose(points_of_box(whole, boxes), anchors.joints_m[..., :2], atol=1e-9)
 
 
 def test_boxes_are_around_known_joints() -> None:
     points = np.array([[[10.0, 20.0], [np.nan, np.nan], [30.0, 60.0]], np.full((3, 2), np.nan)])
-    boxes = pose_boxes(points)
+    boxes = pose_boxes(points, BOX_MARGIN)
     assert_allclose(boxes[0], [8.0, 16.0, 32.0, 64.0])
     assert np.isnan(boxes[1]).all()
     assert_allclose(box_coordinates(points[:1], boxes[:1])[0, 0], [2 / 24, 4 / 48])

@@ -9,8 +9,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from sklearn.cluster import KMeans
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sightline.errors import InputError
@@ -27,13 +26,10 @@ from sightline.formats.strict import (
     write_json,
 )
 from sightline.joint_sets import JOINT_SETS
+from sightline.methods.lcrnet.boxes import BOX_MARGIN, box_coordinates, pose_boxes, upper_rows
 from sightline.methods.lcrnet.views import torso_rows
-from sightline.skeleton import Skeleton, get_skeleton, landmark_of
+from sightline.skeleton import Skeleton, get_skeleton
 
-BOX_MARGIN: Final = 0.1
-"""By what share of its size a box reaches beyond the joints, on each side."""
-LEGS: Final = ("LKnee", "RKnee", "LAnkle", "RAnkle")
-"""What lies below the box of an upper body."""
 FORMAT: Final = "sightline/anchors"
 VERSION: Final = 1
 _DECIMALS: Final = 5
@@ -86,7 +82,7 @@ class AnchorPoses:
         of upper bodies lie below it, at y above 1.
         """
         points = self.joints_m[..., :2]
-        whole, upper = pose_boxes(points), pose_boxes(points[:, self.upper_rows])
+        whole, upper = (pose_boxes(part, BOX_MARGIN) for part in (points, points[:, self.upper_rows]))
         return np.concatenate([box_coordinates(points, boxes) for boxes in (whole, upper)])
 
     def nearest(
@@ -110,43 +106,6 @@ class AnchorPoses:
         return np.concatenate(chosen), np.concatenate(distance)
 
 
-def upper_rows(skeleton: Skeleton) -> Int[np.ndarray, " joint"]:
-    """Return the joints of an upper body: all but knees and ankles."""
-    names = [landmark_of(skeleton, joint) for joint in skeleton.joints]
-    return np.array([row for row, name in enumerate(names) if name not in LEGS])
-
-
-def pose_boxes(
-    points: Float[np.ndarray, "*batch joint 2"], *, margin: float = BOX_MARGIN
-) -> Float[np.ndarray, "*batch 4"]:
-    """Return boxes (left, top, right, bottom) around joints, larger by a share of their size on each side.
-
-    Joints that are not known are NaN; a pose of which none is known has a box of NaN.
-    """
-    known: Bool[np.ndarray, ...] = np.isfinite(points)
-    low = np.where(known, points, np.inf).min(axis=-2)
-    high = np.where(known, points, -np.inf).max(axis=-2)
-    empty = ~known.any(axis=-2)
-    low, high = np.where(empty, np.nan, low), np.where(empty, np.nan, high)
-    grown = margin * (high - low)
-    return np.concatenate([low - grown, high + grown], axis=-1)
-
-
-def box_coordinates(
-    points: Float[np.ndarray, "*batch joint 2"], boxes: Float[np.ndarray, "*batch 4"]
-) -> Float[np.ndarray, "*batch joint 2"]:
-    """Return where points lie in boxes, from (0, 0) at the left and top to (1, 1)."""
-    size = np.maximum(boxes[..., 2:] - boxes[..., :2], 1e-9)
-    return (points - boxes[..., None, :2]) / size[..., None, :]
-
-
-def points_of_box(
-    coordinates: Float[np.ndarray, "*batch joint 2"], boxes: Float[np.ndarray, "*batch 4"]
-) -> Float[np.ndarray, "*batch joint 2"]:
-    """Return the points of which `box_coordinates` are told."""
-    return boxes[..., None, :2] + coordinates * (boxes[..., 2:] - boxes[..., :2])[..., None, :]
-
-
 def fit_anchors(
     joints_m: Float[Tensor, "pose joint 3"], count: int, skeleton: Skeleton, *, seed: int = 0
 ) -> AnchorPoses:
@@ -165,6 +124,8 @@ def fit_anchors(
         raise ValueError(f"anchors: expected 1 to {len(joints_m)}, as many as there are poses, got {count}")
     if not bool(joints_m.isfinite().all()):
         raise ValueError("joints_m: expected finite poses")
+    from sklearn.cluster import KMeans  # takes a second
+
     flat = joints_m.reshape(len(joints_m), -1).float().numpy()
     clusters = KMeans(n_clusters=count, n_init=1, random_state=seed)  # pyright: ignore[reportArgumentType]
     share = np.bincount(clusters.fit_predict(flat), minlength=count) / len(flat)

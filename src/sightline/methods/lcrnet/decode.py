@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from sightline.methods.lcrnet.boxes import overlaps, pose_boxes, upper_rows
 from sightline.skeleton import Skeleton
 
 SIGMA_BOX_PX: Final = 25.0
 """σ_b of eq. 6."""
-_LEGS: Final = ("Knee", "Ankle")
 _TINY: Final = 1e-12
 _BLOCK: Final = 32
 
@@ -160,22 +160,9 @@ def suppressed(proposals: Proposals, skeleton: Skeleton, iou: float = Integratio
     return _means(ranked.chosen(first), order[first], alone, alone, skeleton, 1.0)
 
 
-def pose_boxes(poses_px: Float[np.ndarray, "*batch joint 2"]) -> Float[np.ndarray, "*batch 4"]:
-    """Return the boxes (px: left, top, right, bottom) around the joints of poses."""
-    return np.concatenate([poses_px.min(-2), poses_px.max(-2)], axis=-1)
-
-
-def overlaps(box: Float[np.ndarray, "*#batch 4"], boxes: Float[np.ndarray, "*#batch 4"]) -> Float[np.ndarray, "*batch"]:
-    """Return intersection over union; 0 for boxes without any area."""
-    sides = np.minimum(box[..., 2:], boxes[..., 2:]) - np.maximum(box[..., :2], boxes[..., :2])
-    inside = np.maximum(sides, 0.0).prod(-1)
-    both = (box[..., 2:] - box[..., :2]).prod(-1) + (boxes[..., 2:] - boxes[..., :2]).prod(-1) - inside
-    return np.where(both > 0, inside / np.maximum(both, _TINY), 0.0)
-
-
 def _legs(skeleton: Skeleton) -> Bool[np.ndarray, " joint"]:
     """Which joints are knees and ankles."""
-    return np.array([joint.endswith(_LEGS) for joint in skeleton.joints])
+    return ~np.isin(np.arange(len(skeleton)), upper_rows(skeleton))
 
 
 def _falling(scores: Float[np.ndarray, " proposal"]) -> Int[np.ndarray, " proposal"]:
