@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sightline.errors import InputError
+from sightline.nn.backbones import not_fetched, staged
 from sightline.perspective import PerspectiveEncoding
 
 STRIDE = 4
@@ -44,7 +44,7 @@ class HRNetTrunk(nn.Module):
         except RuntimeError as error:
             raise ValueError(f"backbone: timm has no network '{name}' ({error})") from error
         except OSError as error:
-            raise _not_fetched(name, error) from error
+            raise not_fetched(name, error) from error
         self.net.eval()
         with torch.no_grad():
             stem = self._stem(torch.zeros(1, 3, 64, 64))
@@ -125,7 +125,7 @@ class PyramidTrunk(nn.Module):
         pretrained: bool = False,
     ) -> None:
         super().__init__()
-        self.net, self.stages = _staged(name, pretrained, widths)
+        self.net, self.stages = staged(name, pretrained=pretrained, widths=widths)
         strides = sorted(self.stages.values(), key=lambda stage: stage[0])
         levels = {stride: width for stride, width in strides if stride >= STRIDE}
         if STRIDE not in levels:
@@ -172,40 +172,6 @@ class PyramidTrunk(nn.Module):
         finally:
             for module, mode in modes.items():
                 module.training = mode
-
-
-def _staged(name: str, pretrained: bool, widths: Sequence[int]) -> tuple[nn.ModuleDict, dict[str, tuple[int, int]]]:
-    """A network as modules to call one after the other; stride and channels by the name of those that end a stage."""
-    import timm
-    from timm.models import FeatureListNet
-
-    if widths and pretrained:
-        raise ValueError(f"backbone_channels: timm's weights of {name} are of its own widths; train without pretrained")
-    own: dict[str, Any] = {"channels": tuple(widths)} if widths else {}
-    try:
-        net = timm.create_model(name, pretrained=pretrained, features_only=True, **own)
-        if not isinstance(net, FeatureListNet):
-            flat = {"feature_cls": "list", "flatten_sequential": True}
-            net = timm.create_model(name, pretrained=pretrained, features_only=True, feature_cfg=flat, **own)
-    except OSError as error:
-        raise _not_fetched(name, error) from error
-    except (RuntimeError, TypeError, IndexError) as error:
-        if widths:
-            raise ValueError(f"backbone_channels: {name} cannot have stages of {tuple(widths)} ({error})") from error
-        raise ValueError(f"backbone: timm has no network '{name}' whose stages can be had ({error})") from error
-    if not isinstance(net, FeatureListNet):
-        raise ValueError(f"backbone: the features of {name} cannot be had stage by stage")
-    info = {
-        entry["module"].replace(".", "_"): (entry["reduction"], entry["num_chs"]) for entry in net.feature_info.info
-    }
-    if widths and [width for stride, width in info.values() if stride >= STRIDE] != list(widths):
-        raise ValueError(f"backbone_channels: {name} has other stages than {len(widths)} of widths to choose")
-    return net, {layer.replace(".", "_"): info[layer.replace(".", "_")] for layer in net.return_layers}
-
-
-def _not_fetched(name: str, error: OSError) -> InputError:
-    reason = str(error).strip().splitlines()[0]
-    return InputError(f"backbone: timm's weights of {name} could not be fetched ({reason}); train without pretrained")
 
 
 def trunk_of(

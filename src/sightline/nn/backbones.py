@@ -1,0 +1,63 @@
+"""Backbones of networks that see pictures: timm's, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from torch import nn
+
+from sightline.errors import InputError
+
+_FIRST: Final = 4
+"""Stride of the first stage whose width may be chosen."""
+
+
+def staged(
+    name: str, *, pretrained: bool = False, widths: Sequence[int] = ()
+) -> tuple[nn.ModuleDict, dict[str, tuple[int, int]]]:
+    """Return a network of timm's as modules to call one after the other, without what follows its last features.
+
+    Args:
+        name: by which timm knows it.
+        pretrained: whether to load timm's weights, which are downloaded.
+        widths: channels of its stages from stride 4 on, where they may be chosen; none takes its own.
+
+    Returns:
+        The modules, and stride and channels by the name of each module that ends a stage.
+
+    Raises:
+        ValueError: for a network that there is not, whose stages cannot be had, or whose widths cannot be chosen so.
+        InputError: for weights that cannot be fetched.
+    """
+    import timm
+    from timm.models import FeatureListNet
+
+    if widths and pretrained:
+        raise ValueError(f"backbone_channels: timm's weights of {name} are of its own widths; train without pretrained")
+    own: dict[str, Any] = {"channels": tuple(widths)} if widths else {}
+    try:
+        net = timm.create_model(name, pretrained=pretrained, features_only=True, **own)
+        if not isinstance(net, FeatureListNet):
+            flat = {"feature_cls": "list", "flatten_sequential": True}
+            net = timm.create_model(name, pretrained=pretrained, features_only=True, feature_cfg=flat, **own)
+    except OSError as error:
+        raise not_fetched(name, error) from error
+    except (RuntimeError, TypeError, IndexError) as error:
+        if widths:
+            raise ValueError(f"backbone_channels: {name} cannot have stages of {tuple(widths)} ({error})") from error
+        raise ValueError(f"backbone: timm has no network '{name}' whose stages can be had ({error})") from error
+    if not isinstance(net, FeatureListNet):
+        raise ValueError(f"backbone: the features of {name} cannot be had stage by stage")
+    info = {
+        entry["module"].replace(".", "_"): (entry["reduction"], entry["num_chs"]) for entry in net.feature_info.info
+    }
+    if widths and [width for stride, width in info.values() if stride >= _FIRST] != list(widths):
+        raise ValueError(f"backbone_channels: {name} has other stages than {len(widths)} of widths to choose")
+    return net, {layer.replace(".", "_"): info[layer.replace(".", "_")] for layer in net.return_layers}
+
+
+def not_fetched(name: str, error: OSError) -> InputError:
+    """Return what to say of weights that cannot be fetched."""
+    reason = str(error).strip().splitlines()[0]
+    return InputError(f"backbone: timm's weights of {name} could not be fetched ({reason}); train without pretrained")
