@@ -29,12 +29,12 @@ from sightline.methods.perspose.model import (
     SIGHTLINE_LANDMARKS,
     TREE,
     PersPoseConfig,
-    as_input,
     rotation_from_6d,
     soft_argmax,
 )
 from sightline.methods.perspose.sides import swapped
 from sightline.methods.perspose.trunk import HRNetTrunk, PyramidTrunk, trunk_of
+from sightline.nn.backbones import as_input
 from sightline.perspective import PerspectiveEncoding
 from tiny_perspose import SMALL, as_truth, crops, network, random_answers
 

@@ -21,9 +21,10 @@ from sightline.errors import InputError, UsageError
 from sightline.formats.weights import write_weights
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.perspose.geometry import uvd_from_xyz
-from sightline.methods.perspose.model import PAPER_LANDMARKS, Answers, PersPose, PersPoseConfig, as_input
+from sightline.methods.perspose.model import PAPER_LANDMARKS, Answers, PersPose, PersPoseConfig
 from sightline.methods.perspose.samples import Person as Subject
 from sightline.methods.perspose.samples import Samples, samples
+from sightline.nn.backbones import as_input
 from sightline.perspective import poses_in_virtual
 from sightline.prediction import predict_source
 from sightline.prediction.cameras import CameraFinder

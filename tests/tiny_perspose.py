@@ -7,14 +7,8 @@ import torch
 from torch import Tensor
 
 from sightline.methods.perspose.loss import Truth
-from sightline.methods.perspose.model import (
-    LEAVES,
-    SIGHTLINE_LANDMARKS,
-    Answers,
-    PersPose,
-    PersPoseConfig,
-    as_input,
-)
+from sightline.methods.perspose.model import LEAVES, SIGHTLINE_LANDMARKS, Answers, PersPose, PersPoseConfig
+from sightline.nn.backbones import as_input
 from sightline.training.config import PersPoseRunConfig
 
 NETWORK = PersPoseConfig(

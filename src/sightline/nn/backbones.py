@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from sightline.errors import InputError
 
 _FIRST: Final = 4
 """Stride of the first stage whose width may be chosen."""
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def as_input(image: Float[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
+    """Return RGB of 0…1 as the backbones take it: less the mean of ImageNet, over its spread, each channel."""
+    mean, std = (image.new_tensor(numbers)[:, None, None] for numbers in (_MEAN, _STD))
+    return (image - mean) / std
 
 
 def staged(

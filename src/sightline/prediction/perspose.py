@@ -18,10 +18,10 @@ from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.lifter.result import canonical_depth, world_of
 from sightline.methods.perspose.boxes import SURE, outlines
 from sightline.methods.perspose.flip import flip_averaged
-from sightline.methods.perspose.model import as_input
 from sightline.methods.perspose.samples import Person as Subject
 from sightline.methods.perspose.samples import samples
 from sightline.methods.perspose.weights import load_perspose
+from sightline.nn.backbones import as_input
 from sightline.nn.device import torch_device
 from sightline.pipeline import Lifter, Skipped
 from sightline.prediction.estimator import Found, Placed

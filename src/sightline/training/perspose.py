@@ -15,9 +15,10 @@ from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.perspose.flip import flip_averaged
 from sightline.methods.perspose.geometry import xyz_from_uvd
 from sightline.methods.perspose.loss import loss_of
-from sightline.methods.perspose.model import Answers, PersPose, as_input
+from sightline.methods.perspose.model import Answers, PersPose
 from sightline.methods.perspose.samples import Samples
 from sightline.metrics.running import MPJPE, PAMPJPE, DepthError
+from sightline.nn.backbones import as_input
 from sightline.perspective import poses_from_virtual
 from sightline.skeleton import get_skeleton
 from sightline.training.config import PersPoseRunConfig

@@ -182,12 +182,3 @@ def soft_argmax(heat: Float[Tensor, "batch joint height width"], stride: float) 
 def rotation_from_6d(numbers: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:
     """Return the rotation whose first two columns are the two vectors given, made orthonormal (Zhou et al. 2019)."""
     return roma.special_gramschmidt(numbers.unflatten(-1, (2, 3)).mT)
-
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-def as_input(crops: Float[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
-    """Return RGB of 0…1 as the backbones take it: less the mean of ImageNet, over its spread, each channel."""
-    mean, std = (crops.new_tensor(numbers)[:, None, None] for numbers in (_MEAN, _STD))
-    return (crops - mean) / std

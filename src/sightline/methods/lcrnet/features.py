@@ -1,0 +1,130 @@
+"""What LCR-Net++ looks at: maps of a backbone, and features of boxes in them (paper 003, sections 3.1 and 3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, roi_pool
+
+from sightline.nn.backbones import not_fetched, staged
+
+Pooling = Literal["align-max", "align-mean", "pool"]
+STRIDE: Final = 16
+"""Pixels per cell of the map of a backbone without a pyramid."""
+CELLS: Final = 7
+"""A box becomes so many cells, across and down."""
+_LEVELS: Final = (4, 8, 16, 32)
+
+
+class Maps(nn.Module):
+    """A backbone's maps: one of stride 16, or a feature pyramid's of strides 4 to 32.
+
+    Args:
+        name: vgg16, as in the paper (torchvision's, up to its last convolution), or any network of timm's with stages.
+        widths: channels of the stages from stride 4 on, where they may be chosen; none takes the network's own.
+        channels: of each map; 0 leaves the single map's as they are.
+        pyramid: whether to build a feature pyramid.
+        pretrained: whether to load weights that learnt ImageNet, which are downloaded.
+
+    Raises:
+        ValueError: for a network that there is not, or without the stages.
+        InputError: for weights that cannot be fetched.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        widths: Sequence[int] = (),
+        channels: int = 0,
+        pyramid: bool = False,
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        if name == "vgg16":
+            if pyramid or widths:
+                raise ValueError("backbone: vgg16 has one map, of its own width; a pyramid needs a network of timm's")
+            self.net, stages = _vgg16(pretrained), {}
+            found = {STRIDE: 512}
+        else:
+            self.net, stages = staged(name, pretrained=pretrained, widths=widths)
+            found = dict(stages.values())
+        self.strides = _LEVELS if pyramid else (STRIDE,)
+        if missing := [stride for stride in self.strides if stride not in found]:
+            raise ValueError(f"backbone: {name} has no features at stride {missing[0]}")
+        if pyramid and not channels:
+            raise ValueError("channels: expected a positive number for a pyramid")
+        self._ends = [layer for layer, (stride, _) in stages.items() if stride in self.strides]
+        if isinstance(self.net, nn.ModuleDict):
+            layers = list(self.net)
+            self.net = nn.ModuleDict({name: self.net[name] for name in layers[: layers.index(self._ends[-1]) + 1]})
+        own = [found[stride] for stride in self.strides]
+        self.channels = channels or own[0]
+        self.pyramid = FeaturePyramidNetwork(own, channels) if pyramid else None
+        self.narrow = nn.Conv2d(own[0], channels, 1) if channels and not pyramid else None
+
+    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
+        """Return maps by name, finest first. Pictures are padded to a multiple of the coarsest stride by callers."""
+        if isinstance(self.net, nn.Sequential):
+            maps = {"0": self.net(image)}
+        else:
+            maps, features = {}, image
+            for layer, module in self.net.items():  # pyright: ignore[reportCallIssue]
+                features = module(features)
+                if layer in self._ends:
+                    maps[str(len(maps))] = features
+        if self.pyramid is not None:
+            return self.pyramid(maps)
+        return {"0": functional.relu(self.narrow(maps["0"]))} if self.narrow is not None else maps
+
+
+def _vgg16(pretrained: bool) -> nn.Sequential:
+    """VGG-16 up to conv5_3."""
+    from torchvision.models import VGG16_Weights, vgg16
+
+    try:
+        net = vgg16(weights=VGG16_Weights.IMAGENET1K_V1 if pretrained else None)
+    except OSError as error:
+        raise not_fetched("vgg16", error) from error
+    return nn.Sequential(*list(net.features.children())[:-1])
+
+
+class Pool(nn.Module):
+    """Features of boxes: 7 × 7 cells each.
+
+    Args:
+        how: align-max, the paper's: four points of each cell, bilinear, the largest; align-mean: their mean (as in Mask
+            R-CNN); pool: of Fast R-CNN, cells rounded to the map's.
+        strides: of the maps.
+
+    Raises:
+        ValueError: for rounded cells in a pyramid.
+    """
+
+    def __init__(self, how: Pooling, strides: Sequence[int]) -> None:
+        super().__init__()
+        if how == "pool" and len(strides) > 1:
+            raise ValueError("pooling: 'pool' is for one map; a pyramid takes align-max or align-mean")
+        self.how, self.stride = how, strides[0]
+        points = CELLS * (2 if how == "align-max" else 1)
+        names = [str(level) for level in range(len(strides))]
+        self.align: Any = MultiScaleRoIAlign(names, points, 1 if how == "align-max" else 2)
+
+    def forward(
+        self, maps: dict[str, Tensor], boxes: list[Float[Tensor, "box 4"]], size: tuple[int, int]
+    ) -> Float[Tensor, "boxes channel 7 7"]:
+        """Return features of the boxes (px) of each picture, one picture's after the other's; size: (height, width)."""
+        if self.how == "pool":
+            return roi_pool(maps["0"], boxes, CELLS, 1 / self.stride)
+        cells = self.align(maps, boxes, [size] * len(boxes))
+        return functional.max_pool2d(cells, 2) if self.how == "align-max" else cells
+
+
+def padded(image: Float[Tensor, "batch 3 height width"], multiple: int) -> Float[Tensor, "batch 3 rows columns"]:
+    """Return pictures with zeros at the right and below, so that their sides are multiples."""
+    height, width = image.shape[-2:]
+    return functional.pad(image, (0, -width % multiple, 0, -height % multiple)) if height and width else image

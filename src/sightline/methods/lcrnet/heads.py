@@ -1,0 +1,145 @@
+"""Classification and regression of boxes (paper 003, sections 3.2 to 3.4).
+
+Regression is by class: every one has 5 J numbers of its own. With hundreds of classes all of them would be most of the
+network's memory and work, so they are only ever computed for the classes that are asked about.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+_SPREAD = 0.001
+
+
+class ByClass(nn.Module):
+    """A linear layer for each class.
+
+    Args:
+        classes: how many.
+        size: numbers that each gives.
+        features: numbers that all take.
+        rank: beyond the paper, all classes share a first linear layer of so few numbers; 0 has none, as in the paper.
+    """
+
+    def __init__(self, classes: int, size: int, features: int, rank: int = 0) -> None:
+        super().__init__()
+        self.shared = nn.Linear(features, rank, bias=False) if rank else None
+        self.weight = nn.Parameter(_SPREAD * torch.randn(classes, size, rank or features))
+        self.bias = nn.Parameter(torch.zeros(classes, size))
+
+    def forward(
+        self, features: Float[Tensor, "pair feature"], classes: Int[Tensor, " pair"]
+    ) -> Float[Tensor, "pair size"]:
+        """Return what the class of each pair makes of the pair's features."""
+        if self.shared is not None:
+            features = self.shared(features)
+        order = classes.argsort(stable=True)
+        which, count = torch.unique_consecutive(classes[order], return_counts=True)
+        parts = features[order].split(count.tolist())
+        rows = zip(which.tolist(), parts, strict=True)
+        made = [functional.linear(part, self.weight[row], self.bias[row]) for row, part in rows]
+        result = torch.cat(made) if made else features.new_zeros(0, self.bias.shape[1])
+        return result[order.argsort()]
+
+    def summed(
+        self, features: Float[Tensor, "row feature"], summary: Float[Tensor, "out all"]
+    ) -> Float[Tensor, "row out"]:
+        """Return a linear layer over the numbers of all classes, which are not kept: summary · (W features + b).
+
+        Both are linear, so in evaluation they are multiplied once, and the product is small.
+        """
+        if self.shared is not None:
+            features = self.shared(features)
+        own = self.weight.flatten(0, 1)
+        if torch.is_grad_enabled():
+            return functional.linear(functional.linear(features, own, self.bias.flatten()), summary)
+        return functional.linear(features, summary @ own, summary @ self.bias.flatten())
+
+
+class Estimate(NamedTuple):
+    """What a head makes of boxes."""
+
+    logits: Float[Tensor, "box label"]
+    """Background first, then the classes."""
+    features: Float[Tensor, "box feature"]
+    """From which the regression of any class follows."""
+
+
+class Head(nn.Module):
+    """Two fully connected layers, and on them one for the label and one per class for the pose.
+
+    Args:
+        inputs: numbers that a box has.
+        hidden: numbers of the two layers.
+        classes: without the background.
+        size: 5 J.
+        rank: see `ByClass`.
+        dropout: share of the hidden numbers that are left out in training.
+    """
+
+    def __init__(
+        self, inputs: int, hidden: int, classes: int, size: int, *, rank: int = 0, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
+            nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout),
+        )  # fmt: skip
+        self.label = nn.Linear(hidden, 1 + classes)
+        self.pose = ByClass(classes, size, hidden, rank)
+        nn.init.normal_(self.label.weight, std=0.01)
+        nn.init.zeros_(self.label.bias)
+
+    def forward(self, boxes: Float[Tensor, "box input"]) -> Estimate:
+        """Estimate labels; ask `pose` about the poses of some classes."""
+        features = self.layers(boxes)
+        return Estimate(self.label(features), features)
+
+
+class Heads(nn.Module):
+    """The paper's iterative estimation, or its first estimate alone.
+
+    The first estimate, of all classes, is summed up in few numbers, which join the box's features for the second one.
+
+    Args:
+        inputs: numbers that a box has.
+        hidden: numbers of each head's two layers.
+        classes: without the background.
+        size: 5 J.
+        summary: numbers of the summary (paper: 2048); 0 has one estimate only.
+        rank: see `ByClass`.
+        dropout: see `Head`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        classes: int,
+        size: int,
+        *,
+        summary: int = 0,
+        rank: int = 0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.first = Head(inputs, hidden, classes, size, rank=rank, dropout=dropout)
+        self.second = Head(inputs + summary, hidden, classes, size, rank=rank, dropout=dropout) if summary else None
+        self.of_label = nn.Linear(1 + classes, summary) if summary else None
+        self.of_pose = nn.Parameter(0.01 * torch.randn(summary, classes * size)) if summary else None
+
+    def forward(self, boxes: Float[Tensor, "box input"]) -> list[tuple[Head, Estimate]]:
+        """Return each head with its estimate; the last is the one to be used."""
+        estimate = self.first(boxes)
+        found = [(self.first, estimate)]
+        if self.second is not None and self.of_label is not None and self.of_pose is not None:
+            summary = self.of_label(estimate.logits.softmax(-1)) + self.first.pose.summed(
+                estimate.features, self.of_pose
+            )
+            found.append((self.second, self.second(torch.cat((boxes, functional.relu(summary)), dim=1))))
+        return found
