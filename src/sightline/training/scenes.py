@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import IterableDataset, get_worker_info
 
 from sightline.data.virtual import step_generator
 from sightline.errors import InputError
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.lcrnet.boxes import upper_rows
+from sightline.methods.lcrnet.people import scaled
 from sightline.methods.lcrnet.targets import TruePeople
 from sightline.methods.lcrnet.views import about_the_torso
 from sightline.skeleton import Skeleton
@@ -190,12 +190,7 @@ def fitted(
 ) -> tuple[Float[Tensor, "3 rows columns"], Float[np.ndarray, "2"]]:
     """Return a picture (0…1) scaled to fill a size times a factor, antialiased, and the scale across and down."""
     height, width = image.shape[:2]
-    by = zoom * min(size[0] / height, size[1] / width)
-    rows, columns = max(1, round(height * by)), max(1, round(width * by))
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-    if (rows, columns) != (height, width):
-        pixels = functional.interpolate(pixels, (rows, columns), mode="bilinear", antialias=True)
-    return pixels[0], np.array([columns / width, rows / height], np.float32)
+    return scaled(image, zoom * min(size[0] / height, size[1] / width))
 
 
 def placed(
