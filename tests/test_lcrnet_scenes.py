@@ -15,6 +15,7 @@ from fake_renders import written
 from sightline.errors import InputError
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.lcrnet.targets import TruePeople
+from sightline.methods.lcrnet.views import torso_rows
 from sightline.skeleton import get_skeleton
 from sightline.training.scenes import (
     Scene,
@@ -41,6 +42,9 @@ class Dots:
     def __len__(self) -> int:
         return 5
 
+    def poses(self) -> torch.Tensor:
+        return torch.cat([torch.from_numpy(self[index].joints_m) for index in range(5)])
+
     def __getitem__(self, index: int) -> Scene:
         rng = np.random.default_rng(index)
         points = rng.uniform((30, 30), (210, 150), (2, 13, 2)).astype(np.float32)
@@ -48,7 +52,7 @@ class Dots:
         for x, y in points.reshape(-1, 2).round().astype(int):
             image[y - 4 : y + 4, x - 4 : x + 4] = 255
         joints = rng.normal(size=(2, 13, 3)).astype(np.float32)
-        return Scene(image, points, joints, np.array([True, index != 3]))
+        return Scene(image, points, joints, np.array([True, index != 3]), np.full(2, 20.0, np.float32))
 
 
 def batches(augment: SceneAugment = PLAIN, **options: int) -> SceneBatches:
@@ -126,13 +130,17 @@ def test_sets_give_whole_pictures(tmp_path: Path) -> None:
         scene, picture = scenes[number], pictures[number]
         seen = [one for one in picture.people if one.seen_px >= 0.02 * one.whole_px and one.seen_px]
         assert len(scene.points_px) == len(scene.joints_m) == len(scene.sure) == len(seen)
-        for one, points, joints, sure in zip(seen, *scene[1:], strict=True):
+        for one, points, joints, sure, head_px in zip(seen, *scene[1:], strict=True):
             assert_allclose(points, one.landmarks_px[rows], rtol=1e-6)
             apart = joints - one.landmarks_cam[rows]
             assert_allclose(apart, np.broadcast_to(apart[0], apart.shape), atol=1e-5)
             assert sure == (one.seen_px >= 0.3 * one.whole_px)
+            assert 0 < head_px < 200
         people += len(seen)
     assert people > 3
+    poses = scenes.poses()
+    assert len(poses) == 2 * sum(int(scenes[number].sure.sum()) for number in range(len(scenes)))
+    assert_allclose(poses[:, torso_rows(LCR13)].mean(1), 0, atol=1e-5)
     batch = SceneBatches(scenes, LCR13, (64, 64), SceneAugment(), batch_size=3, seed=0).batch(0)
     assert isinstance(batch.people[0], TruePeople)
 

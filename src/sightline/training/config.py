@@ -15,9 +15,11 @@ from sightline.data.virtual import CameraConfig, PeopleConfig
 from sightline.methods.abspose.model import AbsPoseConfig
 from sightline.methods.abspose.noise import ErrorModel
 from sightline.methods.abspose.partial import PartialConfig
+from sightline.methods.lcrnet.network import LcrNetConfig, Sampling
 from sightline.methods.perspose.augment import AugmentConfig
 from sightline.methods.perspose.loss import LossConfig
 from sightline.methods.perspose.model import PersPoseConfig
+from sightline.training.scenes import SceneAugment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,35 @@ class PersPoseRunConfig(RunConfig):
             raise ValueError("weight_decay, decay_every, workers: expected at least 0")
         if self.optimizer != "adam" or (self.decay_every and self.finish_steps):
             raise ValueError("optimizer, finish_steps: expected adam, and no finish beside decay_every")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LcrNetRunConfig(RunConfig):
+    """A run that trains LCR-Net++ on whole pictures."""
+
+    model: LcrNetConfig = field(default_factory=LcrNetConfig)
+    skeleton: str = "lcr13"
+    """Joint set of the poses."""
+    anchors: int = 100
+    """K, unless anchor poses are given."""
+    sampling: Sampling = field(default_factory=Sampling)
+    augment: SceneAugment = field(default_factory=SceneAugment)
+    size_px: tuple[int, int] = (600, 800)
+    """Of the pictures in training: height, width."""
+    solver: Literal["adamw", "sgd"] = "adamw"
+    """AdamW with a cosine; or the paper's stochastic gradient descent with momentum, with one step down by ten."""
+    weight_decay: float = 5e-4
+    workers: int = 1
+    """Processes that read and change pictures beside each training process; 0: it does so itself."""
+    pretrained: bool = False
+    """Whether the backbone starts from weights that learnt ImageNet, which are downloaded."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.weight_decay, self.workers) < 0 or self.anchors < 1 or min(self.size_px) < 32:
+            raise ValueError("weight_decay, workers, anchors, size_px: expected at least 0, 0, 1 and 32")
+        if self.optimizer != "adam" or self.finish_steps:
+            raise ValueError("optimizer, finish_steps: LCR-Net++ has solver in their place")
 
 
 def config_to_json(config: Any, *, only_changed: bool = False) -> Any:

@@ -20,7 +20,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from sightline.errors import InputError, UsageError
+from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors
+from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.perspose.model import PersPose
+from sightline.skeleton import get_skeleton
 from sightline.training.checkpoint import (
     AtomicCheckpointIO,
     LastCheckpoint,
@@ -28,12 +31,21 @@ from sightline.training.checkpoint import (
     clear_unfinished,
     read_checkpoint,
 )
-from sightline.training.config import LifterConfig, PartialRunConfig, PersPoseRunConfig, RunConfig, config_to_json
+from sightline.training.config import (
+    LcrNetRunConfig,
+    LifterConfig,
+    PartialRunConfig,
+    PersPoseRunConfig,
+    RunConfig,
+    config_to_json,
+)
+from sightline.training.lcrnet import LcrNetModule
 from sightline.training.lifter import LifterModule, ViewSource
 from sightline.training.module import RunModule
 from sightline.training.partial import PartialModule
 from sightline.training.perspose import PersPoseModule
 from sightline.training.pictures import People
+from sightline.training.scenes import Scenes
 
 Progress = Callable[[int, int], None] | None
 _IN_WORKER = f"{InputError.__module__}.{InputError.__qualname__}: "
@@ -56,7 +68,8 @@ class Trained:
     """What a run leaves behind."""
 
     lifter: Any
-    """The trained network, in evaluation mode, on the CPU: an `AbsPoseLifter`, a `PartialLifter` or a `PersPose`."""
+    """The trained network, in evaluation mode, on the CPU: an `AbsPoseLifter`, a `PartialLifter`, a `PersPose` or an
+    `LcrNet`."""
     config: RunConfig
     steps: int
     """Optimiser steps done in all."""
@@ -137,6 +150,48 @@ def train_perspose(
             return _fit(module, config, folder, accelerator, devices, progress)
         except InputError as error:  # from a loader's process it comes with that process's traceback
             raise InputError(str(error).strip().splitlines()[-1].removeprefix(_IN_WORKER)) from error
+
+
+def train_lcrnet(
+    config: LcrNetRunConfig,
+    train: Scenes,
+    val: Scenes | None = None,
+    *,
+    anchors: AnchorPoses | None = None,
+    first: nn.Module | None = None,
+    folder: Path | None = None,
+    accelerator: str = "cpu",
+    devices: int = 1,
+    progress: Progress = None,
+) -> Trained:
+    """Train LCR-Net++ on whole pictures, resuming the folder's last checkpoint where there is one.
+
+    Args and errors are those of `train_lifter`, with pictures in the place of poses.
+
+    Args:
+        anchors: the anchor poses; None fits them to the poses of the training pictures.
+
+    Raises:
+        UsageError: for anchor poses of another joint set than the run's, or of `first`'s.
+    """
+    _ready(folder)
+    skeleton = get_skeleton(config.skeleton)
+    if anchors is None:
+        anchors = first.anchors if isinstance(first, LcrNet) else fit_anchors(
+            train.poses(), config.anchors, skeleton, seed=config.seed
+        )  # fmt: skip
+    if anchors.skeleton != skeleton:
+        raise UsageError(
+            f"anchors: expected poses of {skeleton.name}, as the recipe has it, got {anchors.skeleton.name}"
+        )
+    with torch.random.fork_rng(devices=[]):
+        fresh = folder is None or not (folder / "last.ckpt").exists()
+        if first is None and config.pretrained and fresh:
+            torch.manual_seed(config.seed)
+            first = LcrNet(config.model, anchors, pretrained=True)
+        module = LcrNetModule(config, anchors, train, val)
+        module.start(first)
+        return _fit(module, config, folder, accelerator, devices, progress)
 
 
 def _check_compiler() -> None:

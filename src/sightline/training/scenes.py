@@ -30,6 +30,8 @@ HINTED_SHARE: Final = 0.02
 JOINTS_INSIDE: Final = 5
 """Who has fewer joints of the upper body in the picture is not learnt from either."""
 
+_HEAD: Final = [ALL_LANDMARKS.index(name) for name in ("UpperNeck", "HeadTop")]
+
 
 class Scene(NamedTuple):
     """A picture, and everybody in it who may be seen."""
@@ -40,6 +42,8 @@ class Scene(NamedTuple):
     """About the middle of the torso, in the camera's axes."""
     sure: Bool[np.ndarray, " person"]
     """Whether somebody is seen well enough to be learnt from."""
+    head_px: Float[np.ndarray, " person"]
+    """From the upper neck to the top of the head, as large as if it were upright in the picture."""
 
 
 @runtime_checkable
@@ -50,6 +54,10 @@ class Scenes(Protocol):
 
     def __getitem__(self, index: int) -> Scene:
         """Return the scene of a number."""
+        ...
+
+    def poses(self) -> Float[Tensor, "person joint 3"]:
+        """Return everybody's pose (m), about the torso, in the camera's axes: anchors are fitted to them."""
         ...
 
     @property
@@ -86,7 +94,22 @@ class SetScenes:
         points = np.array([one.landmarks_px[self._rows] for one in people], np.float32).reshape(*shape, 2)
         joints = np.array([one.landmarks_cam[self._rows] for one in people], np.float32).reshape(*shape, 3)
         sure = np.array([one.seen_px >= SEEN_SHARE * one.whole_px for one in people], bool)
-        return Scene(picture.image, points, about_the_torso(torch.from_numpy(joints), self.skeleton).numpy(), sure)
+        heads = np.array([one.landmarks_cam[_HEAD] for one in people], np.float32).reshape(-1, 2, 3)
+        focal_px = float(picture.camera.focal_px.mean())
+        size = np.linalg.norm(heads[:, 0] - heads[:, 1], axis=-1) * focal_px / np.linalg.norm(heads.mean(1), axis=-1)
+        return Scene(
+            picture.image, points, about_the_torso(torch.from_numpy(joints), self.skeleton).numpy(), sure, size
+        )
+
+    def poses(self) -> Float[Tensor, "person joint 3"]:
+        """Return the poses of all who are seen well enough, and mirrored ones."""
+        arrays = self.pictures.arrays("landmarks_cam", "seen_px", "whole_px")
+        seen = arrays["seen_px"] >= SEEN_SHARE * arrays["whole_px"]
+        if not seen.any():
+            raise InputError(f"{self.pictures.folder}: nobody in this set can be seen well enough to learn from")
+        found = torch.from_numpy(arrays["landmarks_cam"][seen][:, self._rows]).float()
+        flipped = found[:, list(self.skeleton.flip)] * found.new_tensor((-1.0, 1.0, 1.0))
+        return about_the_torso(torch.cat((found, flipped)), self.skeleton)
 
     @property
     def digest(self) -> str:

@@ -1,0 +1,76 @@
+"""How well LCR-Net++ finds people in pictures whose truth is known: AP by PCKh, and errors of 3D poses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from sightline.methods.lcrnet.decode import Modes
+from sightline.methods.lcrnet.network import LcrNet
+from sightline.methods.lcrnet.people import Decoding, people_of, proposals_in
+from sightline.metrics.functional import pa_mpjpe
+from sightline.metrics.people_2d import Found, There, assigned, average_precision
+from sightline.training.scenes import Scene, Scenes
+
+
+class SceneScores(NamedTuple):
+    """Of people who are seen well enough; poses on others count neither way."""
+
+    ap: float
+    """Average precision of joints by PCKh, the mean over joints, 0 to 1."""
+    found: float
+    """Share of the people who have a pose."""
+    false: float
+    """Poses on nobody, for each person."""
+    mpjpe_m: float
+    """Mean distance of the joints of who is found, both poses about the middle of the torso (the paper's Abs.)."""
+    pa_mpjpe_m: float
+    """The same after scale, rotation and translation (the paper's Align.)."""
+
+
+def scored_scenes(
+    network: LcrNet, scenes: Scenes, rows: Sequence[int], decoding: Decoding | None = None
+) -> SceneScores:
+    """Score a network on some scenes.
+
+    Args:
+        network: whom to score, in evaluation mode.
+        scenes: with truth.
+        rows: which of them.
+        decoding: how proposals become people.
+    """
+    truth = [scenes[row] for row in rows]
+    told = (proposals_in(network, [scene.image])[0] for scene in truth)
+    return scores_of([people_of(proposals, network, decoding) for proposals in told], truth)
+
+
+def scores_of(people: Sequence[Modes], truth: Sequence[Scene]) -> SceneScores:
+    """Return the scores of people who were found in scenes.
+
+    Args:
+        people: scene by scene.
+        truth: the scenes.
+    """
+    found, there, pairs = [], [], []
+    for modes, scene in zip(people, truth, strict=True):
+        poses = Found(modes.poses_px, modes.scores)
+        everybody = There(scene.points_px.astype(np.float64), scene.head_px.astype(np.float64))
+        person = assigned(poses, everybody)
+        counts = (person < 0) | scene.sure[person] if len(scene.sure) else np.ones(len(person), bool)
+        found.append(Found(poses.points_px[counts], poses.scores[counts]))
+        there.append(There(everybody.points_px[scene.sure], everybody.head_px[scene.sure]))
+        own = counts & (person >= 0)
+        pairs.append((modes.joints_m[own], scene.joints_m[person[own]].astype(np.float64), int((person < 0).sum())))
+    predicted, true = (torch.from_numpy(np.concatenate([pair[which] for pair in pairs])) for which in (0, 1))
+    known = sum(len(those.head_px) for those in there)
+    nothing = float("nan")
+    return SceneScores(
+        ap=average_precision(found, there).mean,
+        found=len(predicted) / known if known else nothing,
+        false=sum(pair[2] for pair in pairs) / known if known else nothing,
+        mpjpe_m=float((predicted - true).norm(dim=-1).mean()) if len(predicted) else nothing,
+        pa_mpjpe_m=float(pa_mpjpe(predicted, true)) if len(predicted) else nothing,
+    )

@@ -1,0 +1,55 @@
+"""Weights and passport of a finished run of LCR-Net++, with what it scores on held-out pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from sightline import __version__
+from sightline.formats.weights import Passport, write_weights
+from sightline.methods.lcrnet.network import LcrNet
+from sightline.methods.lcrnet.weights import METHOD
+from sightline.training.config import LcrNetRunConfig, config_to_json
+from sightline.training.lcrnet_scores import scored_scenes
+from sightline.training.run import Trained
+from sightline.training.scenes import Scenes
+
+
+def ship_lcrnet(trained: Trained, test: Scenes, folder: Path, *, credit: str, command: str) -> Passport:
+    """Round a trained network to half precision, score it so on held-out pictures, write weights and passport.
+
+    Args:
+        trained: a finished run.
+        test: pictures that it has not seen.
+        folder: where both files go.
+        credit: what it learned from, in words, with the acknowledgements that licences ask for.
+        command: the call that trained it, for the record.
+    """
+    config, network, state = trained.config, trained.lifter, trained.lifter.state_dict()
+    assert isinstance(config, LcrNetRunConfig)
+    assert isinstance(network, LcrNet)
+    config = replace(config, anchors=network.count)  # which may have been given
+    rounded = LcrNet(config.model, network.anchors)
+    rounded.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
+    scores = scored_scenes(rounded.eval(), test, range(len(test)))
+    told = {
+        "ap_percent": 100 * scores.ap, "found_percent": 100 * scores.found, "false_percent": 100 * scores.false,
+        "mpjpe_mm": 1000 * scores.mpjpe_m, "pa_mpjpe_mm": 1000 * scores.pa_mpjpe_m,
+    }  # fmt: skip
+    known = {name: round(value, 2) for name, value in told.items() if math.isfinite(value)}
+    return write_weights(
+        state,
+        folder,
+        name=config.name,
+        method=METHOD,
+        licence="Apache-2.0" if not config.pretrained else "Apache-2.0, beside that of the backbone's first weights",
+        trained_on=credit,
+        recipe=config_to_json(config),
+        model=config_to_json(config.model),
+        expected={f"held-out pictures, {config.skeleton}": known},
+        command=command,
+        date=date.today().isoformat(),
+        version=__version__,
+    )

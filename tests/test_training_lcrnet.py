@@ -1,0 +1,178 @@
+"""Runs of LCR-Net++: resumed bit by bit, shipped and loaded, and scored by people who are seen well enough."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from fake_renders import written
+from sightline.errors import InputError, UsageError
+from sightline.methods.lcrnet.anchors import fit_anchors
+from sightline.methods.lcrnet.decode import Modes
+from sightline.methods.lcrnet.network import LcrNet, LcrNetConfig, Sampling
+from sightline.methods.lcrnet.people import proposals_in
+from sightline.methods.lcrnet.weights import load_lcrnet
+from sightline.skeleton import get_skeleton
+from sightline.training.config import LcrNetRunConfig
+from sightline.training.lcrnet import LcrNetModule
+from sightline.training.lcrnet_scores import scores_of
+from sightline.training.run import train_lcrnet
+from sightline.training.scenes import Scene, SetScenes
+from sightline.training.ship_lcrnet import ship_lcrnet
+
+LCR13 = get_skeleton("lcr13")
+RUN = LcrNetRunConfig(
+    name="lcrnet-test", steps=4, batch_size=2, learning_rate=1e-3, warmup_steps=2, workers=0, precision="32-true",
+    checkpoint_every=2, validate_every=2, average_decay=0.9, anchors=3, size_px=(64, 96), sampling=Sampling(boxes=8),
+    model=LcrNetConfig(
+        backbone="resnet10t", backbone_channels=(8, 8, 16, 16), channels=8, hidden=16, summary=8, dropout=0.0,
+        short_px=64, long_px=96, box_sizes_px=(16, 32, 64), proposals=10, proposals_training=20,
+    ),
+)  # fmt: skip
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> SetScenes:
+    written(tmp_path / "set", seed=1)
+    return SetScenes(tmp_path / "set", LCR13)
+
+
+def test_a_resumed_run_ends_as_if_it_had_not_been_stopped(scenes: SetScenes, tmp_path: Path) -> None:
+    def stop(step: int, steps: int) -> None:
+        del steps
+        if step == 3:
+            raise RuntimeError("stopped")
+
+    whole = train_lcrnet(RUN, scenes, scenes, folder=tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="stopped"):
+        train_lcrnet(replace(RUN, workers=1), scenes, folder=tmp_path / "parts", progress=stop)
+    with pytest.raises(InputError, match="differ from this recipe"):
+        train_lcrnet(replace(RUN, seed=5), scenes, folder=tmp_path / "parts")
+    parts = train_lcrnet(RUN, scenes, folder=tmp_path / "parts")
+    assert (whole.resumed_from, parts.resumed_from) == (0, 2)
+    for (name, one), other in zip(whole.lifter.state_dict().items(), parts.lifter.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_shipped_weights_are_loaded_with_their_anchors(scenes: SetScenes, tmp_path: Path) -> None:
+    trained = train_lcrnet(RUN, scenes)
+    passport = ship_lcrnet(trained, scenes, tmp_path, credit="fakes", command="a test")
+    assert set(passport.expected["held-out pictures, lcr13"]) >= {"ap_percent", "found_percent", "false_percent"}
+    network, again = load_lcrnet(tmp_path / "lcrnet-test.json")
+    assert again == passport
+    assert not network.training
+    assert_allclose(network.anchors.joints_m, trained.lifter.anchors.joints_m, atol=1e-3)
+    rounded = LcrNet(RUN.model, trained.lifter.anchors)
+    rounded.load_state_dict(
+        {k: v.half().float() if v.is_floating_point() else v for k, v in trained.lifter.state_dict().items()}
+    )
+    picture = scenes[0].image
+    for found, expected in zip(*(proposals_in(net, [picture])[0] for net in (network, rounded.eval())), strict=True):
+        assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "perspose"}, "expected weights of method 'lcrnet', got 'perspose'"),
+        ({"model": {"hidden": 17}}, "do not fit together"),
+        ({"model": {"no_such": 1}}, "do not fit together"),
+        ({"recipe": {}}, "do not fit together"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(
+    scenes: SetScenes, tmp_path: Path, change: dict[str, dict[str, object]], message: str
+) -> None:
+    ship_lcrnet(train_lcrnet(replace(RUN, steps=1), scenes), scenes, tmp_path, credit="fakes", command="a test")
+    path = tmp_path / "lcrnet-test.json"
+    content = json.loads(path.read_text())
+    for key, value in change.items():
+        content[key] = {**content[key], **value} if value and isinstance(value, dict) else value
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        load_lcrnet(path)
+
+
+def test_anchors_may_be_given_and_must_fit(scenes: SetScenes) -> None:
+    anchors = fit_anchors(scenes.poses(), 2, LCR13, seed=4)
+    trained = train_lcrnet(replace(RUN, steps=1), scenes, anchors=anchors)
+    assert_allclose(trained.lifter.anchors.joints_m, anchors.joints_m, atol=1e-6)
+    other = get_skeleton("h36m17")
+    wrong = fit_anchors(SetScenes(scenes.pictures.folder, other).poses(), 2, other)
+    with pytest.raises(UsageError, match="expected poses of lcr13, as the recipe has it, got h36m17"):
+        train_lcrnet(RUN, scenes, anchors=wrong)
+
+
+def test_a_run_may_start_from_weights(scenes: SetScenes) -> None:
+    first = train_lcrnet(replace(RUN, steps=1), scenes).lifter
+    again = train_lcrnet(replace(RUN, steps=1, learning_rate=1e-12, average_decay=0.0), scenes, first=first).lifter
+    for (name, one), (_, other) in zip(first.named_parameters(), again.named_parameters(), strict=True):
+        assert_allclose(one.detach(), other.detach(), atol=1e-6, err_msg=name)
+
+
+def test_the_papers_descent_steps_down_once(scenes: SetScenes) -> None:
+    config = replace(RUN, solver="sgd", steps=10)
+    module = LcrNetModule(config, fit_anchors(scenes.poses(), 3, LCR13), scenes)
+    schedule = module.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas[0]
+    assert [schedule(step) for step in (0, 1, 5, 7, 8, 9)] == [0.5, 1.0, 1.0, 1.0, 0.1, 0.1]
+
+
+@pytest.mark.parametrize("wrong", [{"anchors": 0}, {"size_px": (16, 64)}, {"workers": -1}, {"finish_steps": 3}])
+def test_wrong_runs_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="expected at least|solver"):
+        replace(RUN, **wrong)  # pyright: ignore[reportArgumentType]
+
+
+# ------------------------------------------------------------------------------------------------------------ scores
+
+
+def scene(people: int = 3, sure: tuple[bool, ...] = (True, True, True)) -> Scene:
+    rng = np.random.default_rng(1)
+    points = rng.uniform(0, 300, (people, 13, 2)).astype(np.float32)
+    joints = rng.normal(size=(people, 13, 3)).astype(np.float32)
+    return Scene(np.zeros((8, 8, 3), np.uint8), points, joints, np.array(sure), np.full(people, 20.0, np.float32))
+
+
+def modes(points: np.ndarray, joints: np.ndarray, scores: np.ndarray) -> Modes:
+    count = np.arange(len(scores))
+    poses = points.astype(np.float64), joints.astype(np.float64)
+    return Modes(*poses, scores, np.full(joints.shape, np.nan), count, np.ones_like(count), count)
+
+
+def test_the_truth_scores_without_error() -> None:
+    truth = scene()
+    scores = scores_of([modes(truth.points_px, truth.joints_m, np.array([0.9, 0.8, 0.7]))], [truth])
+    assert (scores.ap, scores.found, scores.false) == (1.0, 1.0, 0.0)
+    assert_allclose([scores.mpjpe_m, scores.pa_mpjpe_m], 0, atol=1e-6)
+
+
+def test_poses_on_people_hardly_seen_count_neither_way() -> None:
+    truth = scene(sure=(True, False, True))
+    everybody = modes(truth.points_px, truth.joints_m, np.array([0.9, 0.95, 0.7]))
+    scores = scores_of([everybody], [truth])
+    assert (scores.ap, scores.found, scores.false) == (1.0, 1.0, 0.0)
+    two = Modes(*(part[[0, 2]] for part in everybody))
+    assert scores_of([two], [truth]) == scores
+
+
+def test_poses_on_nobody_and_people_without_pose() -> None:
+    truth = scene()
+    moved = truth.joints_m + np.float32(0.05)
+    false = np.full((1, 13, 2), 900.0, np.float32)
+    points, joints = np.concatenate([truth.points_px[:2], false]), np.concatenate([moved[:2], moved[:1]])
+    some = modes(points, joints, np.array([0.9, 0.8, 0.99]))
+    scores = scores_of([some], [truth])
+    assert scores.found == pytest.approx(2 / 3)
+    assert scores.false == pytest.approx(1 / 3)
+    assert scores.ap < 0.5
+    assert_allclose(scores.mpjpe_m, 0.05 * 3**0.5, rtol=1e-5)
+    assert_allclose(scores.pa_mpjpe_m, 0, atol=1e-5)
+    none = scores_of([Modes(*(part[:0] for part in some))], [truth])
+    assert (none.ap, none.found) == (0.0, 0.0)
+    assert np.isnan(none.mpjpe_m)
