@@ -246,7 +246,11 @@ def run_one(run: Run, effort: Effort, library: Path | None, pictures: Path, cach
         cache: folder where results are kept.
     """
     folders = {split: set_folder(pictures, run.spread, split, effort, library) for split in SEEDS}
-    key = [asdict(run), config_to_json(config_of(run, effort), only_changed=True), {split: its.name for split, its in folders.items()}]
+    key = [
+        asdict(run),
+        config_to_json(config_of(run, effort), only_changed=True),
+        {split: its.name for split, its in folders.items()},
+    ]
     name = f"perspose-{run.spread}-{run.variant.name.replace(' + ', '-')}-{run.seed}"
     first = first_path(run.seed, run.variant.rotation, effort, library, pictures)
     return kept_or_measured(cache, name, [*key, first.name], lambda: _measured(run, effort, folders, first))
