@@ -62,8 +62,7 @@ def ablations() -> str:
     """The paper's claims, held or not."""
     found = report("abspose")
     rows = [
-        [claim["text"], f"{claim['value']:.3g}", f"{claim['target']:.3g}", held(claim)]
-        for claim in found["claims"]
+        [claim["text"], f"{claim['value']:.3g}", f"{claim['target']:.3g}", held(claim)] for claim in found["claims"]
     ]
     return (
         "What the paper claims, measured again on held-out people (shares won; "

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from readme_tables import held, origin, report, table
+from readme_tables import ROOT, held, origin, report, table
 
 Rows = Sequence[Mapping[str, Any]]
 MEAN = "mean"
 ERRORS = {"mpjpe": "MPJPE, mm", "pa_mpjpe": "PA-MPJPE, mm", "depth_error": "depth error, mm"}
+
+
+def perspose_weights() -> str:
+    """Scores of the shipped network, from its passport."""
+    path = ROOT / "src" / "sightline" / "assets" / "weights" / "perspose-synth.json"
+    passport = json.loads(path.read_text(encoding="utf-8"))
+    scores = {**ERRORS, "pve": "PVE, mm"}
+    rows = [[test, *(f"{found[f'{name}_mm']:.1f}" for name in scores)] for test, found in passport["expected"].items()]
+    return (
+        table(["test", *scores.values()], rows)
+        + f"\n\n`{passport['command']}`, {passport['date']}; 600 rendered pictures of the test split's motion, 1,151 "
+        "people of whom at least 30 % is seen, true boxes and cameras; answers averaged with those about the mirrored "
+        "crops."
+    )
 
 
 def perspose() -> str:

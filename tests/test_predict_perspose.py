@@ -335,7 +335,6 @@ def test_the_command_on_a_film_with_boxes(
     ("--method perspose --weights abspose-street", "expected weights of method 'perspose', got 'abspose"),
     ("--method perspose --weights {weights} --detector boxes --boxes {boxes} --max-people 1", "expected no boxes"),
     ("--method perspose --weights {weights} --detector boxes --max-people 1", "expected a detector beside it"),
-    ("--method perspose", "perspose has none of its own yet"),
     ("--method abspose --weights {weights}", "expected weights of method 'abspose', got 'perspose'"),
 ])  # fmt: skip
 def test_complaints(

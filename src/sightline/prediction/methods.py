@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from sightline.errors import UsageError
-from sightline.formats.weights import shipped_weights
 from sightline.gravity import Tilt
 from sightline.lifter import Lifter, weights_for
 from sightline.methods.abspose.decode import RootRule
@@ -55,8 +54,4 @@ def estimator_of(
         raise UsageError("tilt: 'perspose' does not ask how the camera is tilted")
     from sightline.prediction.perspose import PersPoseEstimator  # timm takes seconds
 
-    if weights is None and not (shipped_weights() / f"{PERSPOSE_WEIGHTS}.json").exists():
-        raise UsageError(
-            "weights: perspose has none of its own yet; name the passport of a network that `sightline train` trained"
-        )
     return PersPoseEstimator(PERSPOSE_WEIGHTS if weights is None else weights, device=device, batch_size=batch_size)
