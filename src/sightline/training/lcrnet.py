@@ -81,9 +81,7 @@ class LcrNetModule(RunModule[LcrNet]):
     def configure_optimizers(self) -> Any:
         """AdamW with a cosine, without decay of biases and normalization; or the paper's SGD."""
         config = self.config
-        decayed = [value for value in self.lifter.parameters() if value.ndim > 1]
-        others = [value for value in self.lifter.parameters() if value.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = self.decay_groups(config.weight_decay)
         if config.solver == "adamw":
             return self.scheduled(torch.optim.AdamW(groups, lr=config.learning_rate))
         steps, warm = config.steps, max(1, config.warmup_steps)

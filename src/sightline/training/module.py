@@ -128,6 +128,14 @@ class RunModule(L.LightningModule, Generic[Network]):
             optimizer = torch.optim.RMSprop(parameters, lr=self.run_config.learning_rate, alpha=0.99)
         return self.scheduled(optimizer)
 
+    def decay_groups(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Parameters as an optimiser takes them: weights decay, biases and the scales of normalization do not."""
+        parameters = list(self.lifter.parameters())
+        return [
+            {"params": [value for value in parameters if value.ndim > 1], "weight_decay": weight_decay},
+            {"params": [value for value in parameters if value.ndim <= 1], "weight_decay": 0.0},
+        ]
+
     def scheduled(self, optimizer: torch.optim.Optimizer, share: Callable[[int], float] | None = None) -> Any:
         """Give an optimiser its learning rate by the step: the share of the highest, by default the run's own."""
         schedule = torch.optim.lr_scheduler.LambdaLR(

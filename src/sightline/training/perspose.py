@@ -99,9 +99,7 @@ class PersPoseModule(RunModule[PersPose]):
     def configure_optimizers(self) -> Any:
         """AdamW, without decay of biases and normalization, and a cosine or the paper's steps down."""
         config = self.config
-        decayed = [value for value in self.lifter.parameters() if value.ndim > 1]
-        others = [value for value in self.lifter.parameters() if value.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = self.decay_groups(config.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
         if not config.decay_every:
             return self.scheduled(optimizer)

@@ -12,7 +12,6 @@ from typing import Final, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
-from torch.utils.data import IterableDataset, get_worker_info
 
 from sightline.body.model import PosedBody
 from sightline.data.virtual import step_generator
@@ -26,6 +25,7 @@ from sightline.synth.poses import LibraryPoses
 from sightline.synth.reading import RenderedSet, StoredPerson, StoredPicture
 from sightline.synth.rendered import Rendered, RenderedPerson
 from sightline.synth.stream import Scenes
+from sightline.training.batches import EndlessBatches
 
 SEEN_SHARE: Final = 0.3
 SEEN_PX: Final = 24.0
@@ -225,19 +225,14 @@ def turns_of(shapes: np.ndarray, rotations_cam: np.ndarray) -> tuple[np.ndarray,
     return np.concatenate(twists), np.concatenate(leaves)
 
 
-class PictureBatches(IterableDataset):
-    """Endless batches of augmented crops from a step on; a batch is a function of seed, step and process alone.
-
-    Workers share the steps among each other and are read in turn, so that batches come in order however many there are.
+class PictureBatches(EndlessBatches[Samples]):
+    """Endless batches of augmented crops.
 
     Args:
         people: whom to learn from.
         network: for which crops are cut.
         augment: how they are changed.
-        batch_size: crops per step.
-        seed: of all chance.
-        rank: number of the process.
-        start: the first step.
+        batch_size, seed, rank, start: see `EndlessBatches`.
     """
 
     def __init__(
@@ -251,17 +246,8 @@ class PictureBatches(IterableDataset):
         rank: int = 0,
         start: int = 0,
     ) -> None:
+        super().__init__(batch_size=batch_size, seed=seed, rank=rank, start=start)
         self.people, self.network, self.augment = people, network, augment
-        self.batch_size, self.seed, self.rank, self.start = batch_size, seed, rank, start
-
-    def __iter__(self) -> Iterator[Samples]:
-        """Go through the steps that fall to this worker."""
-        info = get_worker_info()
-        own, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        step = self.start + own
-        while True:
-            yield self.batch(step)
-            step += workers
 
     def batch(self, step: int) -> Samples:
         """Return the batch of a step."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
 
 from sightline.data.virtual import step_generator
 from sightline.errors import InputError
@@ -22,6 +21,7 @@ from sightline.methods.lcrnet.targets import TruePeople
 from sightline.methods.lcrnet.views import about_the_torso
 from sightline.skeleton import Skeleton
 from sightline.synth.reading import RenderedSet
+from sightline.training.batches import EndlessBatches
 
 SEEN_SHARE: Final = 0.3
 """Who is hidden or cut off more than this is neither learnt from nor taken for background."""
@@ -144,20 +144,15 @@ class SceneBatch(NamedTuple):
     people: list[TruePeople]
 
 
-class SceneBatches(IterableDataset):
-    """Endless batches of changed pictures from a step on; a batch is a function of seed, step and process alone.
-
-    Workers share the steps among each other and are read in turn, so that batches come in order however many there are.
+class SceneBatches(EndlessBatches[SceneBatch]):
+    """Endless batches of changed pictures.
 
     Args:
         scenes: to learn from.
         skeleton: whose joints these are told in.
         size: of the network's pictures (height, width), px.
         augment: how pictures are changed.
-        batch_size: pictures per step.
-        seed: of all chance.
-        rank: number of the process.
-        start: the first step.
+        batch_size, seed, rank, start: see `EndlessBatches`.
     """
 
     def __init__(
@@ -172,17 +167,8 @@ class SceneBatches(IterableDataset):
         rank: int = 0,
         start: int = 0,
     ) -> None:
+        super().__init__(batch_size=batch_size, seed=seed, rank=rank, start=start)
         self.scenes, self.skeleton, self.size, self.augment = scenes, skeleton, size, augment
-        self.batch_size, self.seed, self.rank, self.start = batch_size, seed, rank, start
-
-    def __iter__(self) -> Iterator[SceneBatch]:
-        """Go through the steps that fall to this worker."""
-        info = get_worker_info()
-        own, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        step = self.start + own
-        while True:
-            yield self.batch(step)
-            step += workers
 
     def batch(self, step: int) -> SceneBatch:
         """Return the batch of a step."""
