@@ -74,7 +74,7 @@ def test_a_killed_run_ends_bit_equal(
     whole = run(config, tmp_path / "whole")
     parts = run(config, tmp_path / "parts", killed)
     assert (whole.resumed_from, parts.resumed_from) == (0, resumed_from)
-    assert same_tensors(whole.lifter.state_dict(), parts.lifter.state_dict()) == []
+    assert same_tensors(whole.network.state_dict(), parts.network.state_dict()) == []
     assert same_tensors(checkpoint_of(tmp_path / "whole"), checkpoint_of(tmp_path / "parts")) == []
 
 
@@ -83,7 +83,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     before = (tmp_path / "last.ckpt").read_bytes()
     again = train_lifter(tiny(**AVERAGED), people(), folder=tmp_path, source=killed_after(0))
     assert again.resumed_from == 12
-    assert same_tensors(first.lifter.state_dict(), again.lifter.state_dict()) == []
+    assert same_tensors(first.network.state_dict(), again.network.state_dict()) == []
     assert (tmp_path / "last.ckpt").read_bytes() == before
 
 

@@ -97,7 +97,7 @@ def test_shipped_weights_score_what_their_passport_says(
     assert AbsPoseConfig(**read.model) == plain.config.model
     assert read.recipe == config_to_json(plain.config)
     assert expected_scores(lifter, splits.test) == read.expected
-    for key, value in plain.lifter.state_dict().items():
+    for key, value in plain.network.state_dict().items():
         assert_close(lifter.state_dict()[key], value, rtol=1e-3, atol=1e-4)
 
 
@@ -127,7 +127,7 @@ TWO_PROCESSES = """
     if __name__ == "__main__":
         config = tiny(average_decay=0.5, validate_every=6)
         trained = train_lifter(config, people(), people(50, rank=1), folder=Path(sys.argv[1]), devices=2)
-        torch.save((trained.rank, trained.lifter.state_dict()), f"{sys.argv[1]}/process{trained.rank}.pt")
+        torch.save((trained.rank, trained.network.state_dict()), f"{sys.argv[1]}/process{trained.rank}.pt")
 """
 
 
@@ -140,7 +140,7 @@ def test_two_processes_end_with_the_same_weights_and_learn_from_twice_the_views(
     assert (rank0, rank1) == (0, 1)
     assert same_tensors(first, second) == []
     alone = train_lifter(tiny(average_decay=0.5), people())
-    assert same_tensors(first, alone.lifter.state_dict()) != [], "each process draws views of its own"
+    assert same_tensors(first, alone.network.state_dict()) != [], "each process draws views of its own"
 
 
 @pytest.mark.slow

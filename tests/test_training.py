@@ -63,8 +63,8 @@ def loss_of(lifter: AbsPoseLifter) -> float:
 
 def test_the_loss_falls_on_views_it_never_saw(plain: Trained) -> None:
     torch.manual_seed(plain.config.seed)
-    assert loss_of(plain.lifter) < 0.6 * loss_of(AbsPoseLifter(plain.config.model).eval())
-    assert not plain.lifter.training
+    assert loss_of(plain.network) < 0.6 * loss_of(AbsPoseLifter(plain.config.model).eval())
+    assert not plain.network.training
     assert (plain.steps, plain.resumed_from, plain.rank) == (30, 0, 0)
 
 
@@ -72,11 +72,11 @@ def test_a_run_is_a_function_of_its_configuration(plain: Trained) -> None:
     torch.manual_seed(123)
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
     again = train_lifter(tiny(steps=30), people())
-    assert same_tensors(plain.lifter.state_dict(), again.lifter.state_dict()) == []
+    assert same_tensors(plain.network.state_dict(), again.network.state_dict()) == []
     assert torch.equal(torch.random.get_rng_state(), state), "a run that keeps nothing leaves the caller's chance alone"
     assert torch.get_num_threads() == threads
     other = train_lifter(tiny(steps=30, seed=1), people())
-    assert len(same_tensors(plain.lifter.state_dict(), other.lifter.state_dict())) > 10
+    assert len(same_tensors(plain.network.state_dict(), other.network.state_dict())) > 10
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_a_run_is_a_function_of_its_configuration(plain: Trained) -> None:
 )
 def test_every_kind_of_run_ends_with_finite_weights(changes: dict) -> None:
     trained = train_lifter(tiny(steps=4, **changes), people())
-    assert all(value.isfinite().all() for value in trained.lifter.state_dict().values())
-    predicted = lift_views(trained.lifter, views(16))
+    assert all(value.isfinite().all() for value in trained.network.state_dict().values())
+    predicted = lift_views(trained.network, views(16))
     assert predicted.shape == (16, 17, 3)
     assert predicted.isfinite().all()
 
@@ -109,7 +109,7 @@ def test_a_source_is_asked_once_a_step_with_the_steps_own_chance(plain: Trained)
 
     trained = train_lifter(tiny(steps=30), people(), source=source)
     assert asked == [step_generator(0, step, 0).initial_seed() for step in range(30)]
-    assert same_tensors(trained.lifter.state_dict(), plain.lifter.state_dict()) == []
+    assert same_tensors(trained.network.state_dict(), plain.network.state_dict()) == []
 
 
 def test_views_that_the_lens_cannot_place_are_left_out_of_the_step() -> None:
@@ -126,7 +126,7 @@ def test_views_that_the_lens_cannot_place_are_left_out_of_the_step() -> None:
         keep = torch.arange(32) != 5
         return ViewBatch(*(value[keep] for value in drawn(generator)))
 
-    ends = [train_lifter(tiny(steps=3), people(), source=s).lifter.state_dict() for s in (spoilt, without, drawn)]
+    ends = [train_lifter(tiny(steps=3), people(), source=s).network.state_dict() for s in (spoilt, without, drawn)]
     assert same_tensors(ends[0], ends[1]) == []
     assert same_tensors(ends[0], ends[2]) != []
 
@@ -164,9 +164,9 @@ def test_the_averaged_weights_are_the_running_average_of_every_step(monkeypatch:
     class Recording(LifterModule):
         def optimizer_step(self, *args: object, **kwargs: object) -> None:
             if not history:
-                history.append({k: v.clone() for k, v in self.lifter.state_dict().items()})
+                history.append({k: v.clone() for k, v in self.network.state_dict().items()})
             super().optimizer_step(*args, **kwargs)
-            history.append({k: v.clone() for k, v in self.lifter.state_dict().items()})
+            history.append({k: v.clone() for k, v in self.network.state_dict().items()})
 
     monkeypatch.setattr(run_file, "LifterModule", Recording)
     trained = train_lifter(tiny(average_decay=0.6, steps=10), people())
@@ -177,9 +177,9 @@ def test_the_averaged_weights_are_the_running_average_of_every_step(monkeypatch:
             is_statistic = "running" in key or "num_batches" in key
             expected[key] = value.double() if is_statistic else decay * expected[key] + (1 - decay) * value
     assert len(history) == 11
-    for key, value in trained.lifter.state_dict().items():
+    for key, value in trained.network.state_dict().items():
         assert_close(value.double(), expected[key], rtol=1e-5, atol=1e-6)
-    assert same_tensors(trained.lifter.state_dict(), history[-1]) != [], "the last weights are not the averaged ones"
+    assert same_tensors(trained.network.state_dict(), history[-1]) != [], "the last weights are not the averaged ones"
 
 
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
@@ -189,7 +189,7 @@ def test_gradients_are_clipped_to_the_norm_asked_for(clip_norm: float, monkeypat
     class Recording(LifterModule):
         def optimizer_step(self, *args: object, **kwargs: object) -> None:
             super().optimizer_step(*args, **kwargs)
-            gradients = [p.grad.flatten() for p in self.lifter.parameters() if p.grad is not None]
+            gradients = [p.grad.flatten() for p in self.network.parameters() if p.grad is not None]
             norms.append(float(torch.cat(gradients).norm()))
 
     monkeypatch.setattr(run_file, "LifterModule", Recording)
@@ -287,7 +287,7 @@ def test_detector_errors_have_the_size_asked_for_in_pixels_of_the_crop(changes: 
 
 def test_training_sees_the_detectors_errors() -> None:
     ends = [
-        train_lifter(tiny(steps=3, error_model=model), people()).lifter.state_dict()
+        train_lifter(tiny(steps=3, error_model=model), people()).network.state_dict()
         for model in (None, gaussian_errors(1e-6), gaussian_errors(4.0))
     ]
     assert_close(ends[0], ends[1], rtol=1e-2, atol=1e-2)
@@ -325,7 +325,7 @@ def test_validation_logs_the_scores_of_held_out_people(tmp_path: Path, monkeypat
     names = {"mpjpe", "pa_mpjpe", "mrpe", "mrpe_x", "mrpe_y", "mrpe_z"}
     assert {f"val/{name}" for name in names} <= set(events.Tags()["scalars"])
     batch = sample_views(held_out, 200, step_generator(lifter_file.VALIDATION_SEED, 0))
-    scores = score_poses(lift_views(trained.lifter, batch), batch.joints_cam)
+    scores = score_poses(lift_views(trained.network, batch), batch.joints_cam)
     for name in names:
         logged = events.Scalars(f"val/{name}")
         assert [event.step for event in logged] == [5, 11]
@@ -337,7 +337,7 @@ def test_validating_changes_nothing(monkeypatch: pytest.MonkeyPatch, plain: Trai
     monkeypatch.setattr(lifter_file, "VALIDATION_VIEWS", 50)
     config = tiny(steps=30)
     with_validation = train_lifter(replace(config, validate_every=7), people(), people(50, rank=1))
-    assert same_tensors(with_validation.lifter.state_dict(), plain.lifter.state_dict()) == []
+    assert same_tensors(with_validation.network.state_dict(), plain.network.state_dict()) == []
 
 
 def test_scores_are_the_metrics_written_down() -> None:
@@ -364,7 +364,7 @@ def test_lifting_views_leaves_the_network_as_it_was(plain: Trained) -> None:
 
 def test_views_may_be_lifted_with_their_mirror_image(plain: Trained) -> None:
     batch = views(30)
-    once, both = (lift_views(plain.lifter, batch, flip=flip) for flip in (False, True))
+    once, both = (lift_views(plain.network, batch, flip=flip) for flip in (False, True))
     assert not torch.equal(once, both)
     # Of a network that learned on both sides alike, the average is nearer to the truth than either answer.
     assert score_poses(both, batch.joints_cam)["mpjpe"] < 1.02 * score_poses(once, batch.joints_cam)["mpjpe"]
@@ -384,7 +384,7 @@ def test_a_run_starts_from_given_weights_and_says_so(tmp_path: Path) -> None:
     first = AbsPoseLifter(tiny().model)
     config = tiny(steps=1, learning_rate=1e-9, warmup_steps=0, start_from="some weights")
     trained = train_lifter(config, people(), first=first)
-    for name, value in trained.lifter.state_dict().items():
+    for name, value in trained.network.state_dict().items():
         if value.is_floating_point() and "running" not in name:
             torch.testing.assert_close(value, first.state_dict()[name], atol=1e-6, rtol=1e-4)
     assert config_to_json(config)["start_from"] == "some weights"

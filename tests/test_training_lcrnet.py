@@ -56,7 +56,7 @@ def test_a_resumed_run_ends_as_if_it_had_not_been_stopped(scenes: SetScenes, tmp
         train_lcrnet(replace(RUN, seed=5), scenes, folder=tmp_path / "parts")
     parts = train_lcrnet(RUN, scenes, folder=tmp_path / "parts")
     assert (whole.resumed_from, parts.resumed_from) == (0, 2)
-    for (name, one), other in zip(whole.lifter.state_dict().items(), parts.lifter.state_dict().values(), strict=True):
+    for (name, one), other in zip(whole.network.state_dict().items(), parts.network.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
 
 
@@ -67,10 +67,10 @@ def test_shipped_weights_are_loaded_with_their_anchors(scenes: SetScenes, tmp_pa
     network, again = load_lcrnet(tmp_path / "lcrnet-test.json")
     assert again == passport
     assert not network.training
-    assert_allclose(network.anchors.joints_m, trained.lifter.anchors.joints_m, atol=1e-3)
-    rounded = LcrNet(RUN.model, trained.lifter.anchors)
+    assert_allclose(network.anchors.joints_m, trained.network.anchors.joints_m, atol=1e-3)
+    rounded = LcrNet(RUN.model, trained.network.anchors)
     rounded.load_state_dict(
-        {k: v.half().float() if v.is_floating_point() else v for k, v in trained.lifter.state_dict().items()}
+        {k: v.half().float() if v.is_floating_point() else v for k, v in trained.network.state_dict().items()}
     )
     picture = scenes[0].image
     for found, expected in zip(*(proposals_in(net, [picture])[0] for net in (network, rounded.eval())), strict=True):
@@ -102,7 +102,7 @@ def test_weights_that_do_not_fit_are_refused(
 def test_anchors_may_be_given_and_must_fit(scenes: SetScenes) -> None:
     anchors = fit_anchors(scenes.poses(), 2, LCR13, seed=4)
     trained = train_lcrnet(replace(RUN, steps=1), scenes, anchors=anchors)
-    assert_allclose(trained.lifter.anchors.joints_m, anchors.joints_m, atol=1e-6)
+    assert_allclose(trained.network.anchors.joints_m, anchors.joints_m, atol=1e-6)
     other = get_skeleton("h36m17")
     wrong = fit_anchors(SetScenes(scenes.pictures.folder, other).poses(), 2, other)
     with pytest.raises(UsageError, match="expected poses of lcr13, as the recipe has it, got h36m17"):
@@ -110,8 +110,8 @@ def test_anchors_may_be_given_and_must_fit(scenes: SetScenes) -> None:
 
 
 def test_a_run_may_start_from_weights(scenes: SetScenes) -> None:
-    first = train_lcrnet(replace(RUN, steps=1), scenes).lifter
-    again = train_lcrnet(replace(RUN, steps=1, learning_rate=1e-12, average_decay=0.0), scenes, first=first).lifter
+    first = train_lcrnet(replace(RUN, steps=1), scenes).network
+    again = train_lcrnet(replace(RUN, steps=1, learning_rate=1e-12, average_decay=0.0), scenes, first=first).network
     for (name, one), (_, other) in zip(first.named_parameters(), again.named_parameters(), strict=True):
         assert_allclose(one.detach(), other.detach(), atol=1e-6, err_msg=name)
 

@@ -159,7 +159,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(people: SetPeople, tmp_
         train_perspose(RUN, people, folder=tmp_path / "parts", progress=stop)
     rest = train_perspose(RUN, people, folder=tmp_path / "parts")
     assert (whole.resumed_from, rest.resumed_from) == (0, 3)
-    for (name, one), two in zip(whole.lifter.state_dict().items(), rest.lifter.state_dict().values(), strict=True):
+    for (name, one), two in zip(whole.network.state_dict().items(), rest.network.state_dict().values(), strict=True):
         assert torch.equal(one, two), name
     other = SetPeople(people.pictures.folder, body=False)
     other.pictures.manifest = replace(other.pictures.manifest, seed=99)
@@ -179,7 +179,7 @@ def test_workers_change_nothing_of_a_run(people: SetPeople, tmp_path: Path) -> N
         train_perspose(replace(RUN, workers=1), people, folder=tmp_path, progress=stop)
     rest = train_perspose(RUN, people, folder=tmp_path)
     assert rest.resumed_from == 3
-    for one, two in zip(whole.lifter.parameters(), rest.lifter.parameters(), strict=True):
+    for one, two in zip(whole.network.parameters(), rest.network.parameters(), strict=True):
         assert torch.equal(one, two)
 
 
@@ -267,7 +267,8 @@ TWO_PROCESSES = """
         people, run = SetPeople(sys.argv[1], body=False), Path(sys.argv[2])
         config = replace(RUN, validate_every=3, loss=LossConfig(heat=0.5))
         trained = train_perspose(config, people, people, folder=run, devices=2)
-        torch.save((trained.rank, trained.resumed_from, trained.lifter.state_dict()), run / f"process{trained.rank}.pt")
+        end = trained.rank, trained.resumed_from, trained.network.state_dict()
+        torch.save(end, run / f"process{trained.rank}.pt")
 """
 
 
@@ -281,7 +282,7 @@ def test_two_processes_end_with_the_same_weights_and_learn_from_twice_the_crops(
     (rank0, began0, first), (rank1, began1, second) = (torch.load(run / f"process{rank}.pt") for rank in (0, 1))
     assert (rank0, rank1, began0, began1) == (0, 1, 0, 0)
     assert same_tensors(first, second) == []
-    alone = train_perspose(replace(RUN, loss=LossConfig(heat=0.5)), people).lifter.state_dict()
+    alone = train_perspose(replace(RUN, loss=LossConfig(heat=0.5)), people).network.state_dict()
     apart = [float((first[key] - alone[key]).abs().max()) for key in alone if key.endswith("running_mean")]
     assert max(apart) > 1e-3, "each process draws crops of its own"
     again = run_script(TWO_PROCESSES, tmp_path, fake_set, run)

@@ -76,7 +76,7 @@ def test_a_mixed_run_that_was_stopped_ends_as_one_that_was_not(made: Path, tmp_p
         train_perspose(RUN, three_parts(made), folder=tmp_path, progress=stop)
     rest = train_perspose(RUN, three_parts(made), folder=tmp_path)
     assert rest.resumed_from == 2
-    for one, two in zip(whole.lifter.parameters(), rest.lifter.parameters(), strict=True):
+    for one, two in zip(whole.network.parameters(), rest.network.parameters(), strict=True):
         assert one.isfinite().all()
         assert torch.equal(one, two)
     other = replace(three_parts(made), shares=(1.0, 1.0, 1.0))

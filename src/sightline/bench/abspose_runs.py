@@ -131,11 +131,11 @@ def _trained_and_scored(run: Run, tests: Mapping[str, TestViews], library: Path 
     train, test = splits.train, splits.test
     source = detected_pool(train, run.detected_pool, run.config) if run.detected_pool else None
     trained = train_lifter(run.config, train, source=source)
-    scores: dict[str, Any] = {name: score(trained.lifter, test, tests[name], views)[0] for name in run.tests}
+    scores: dict[str, Any] = {name: score(trained.network, test, tests[name], views)[0] for name in run.tests}
     seconds = time.perf_counter() - began
     result = {"variant": run.variant, "seed": run.config.seed, "seconds": seconds, "scores": scores}
     if "clean" in run.tests:
-        result["figure6"] = _figure6(trained.lifter, test, tests["clean"])
+        result["figure6"] = _figure6(trained.network, test, tests["clean"])
     return result
 
 

@@ -207,7 +207,7 @@ def first_weights(seed: int, rotation: bool, effort: Effort, library: Path | Non
     trained = train_perspose(first_config(seed, rotation, effort), people)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        torch.save(trained.lifter.state_dict(), temporary)
+        torch.save(trained.network.state_dict(), temporary)
     return {"seconds": time.perf_counter() - began}
 
 
@@ -267,7 +267,7 @@ def _measured(run: Run, effort: Effort, folders: Mapping[str, Path], first: Path
         "spread": run.spread,
         "variant": run.variant.name,
         "seed": run.seed,
-        "parameters": sum(value.numel() for value in trained.lifter.parameters()),
+        "parameters": sum(value.numel() for value in trained.network.parameters()),
         "seconds": seconds,
-        "scores": millimetres(trained.lifter, test),
+        "scores": millimetres(trained.network, test),
     }

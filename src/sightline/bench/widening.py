@@ -242,9 +242,9 @@ def _trained_and_scored(
     splits, told = read_splits(library), Told.of(config.detections)
     trained = train_lifter(config, splits.train)
     seconds = time.perf_counter() - began
-    scores = {name: score(trained.lifter, told, splits.test, test, count) for name, test in conditions().items()}
+    scores = {name: score(trained.network, told, splits.test, test, count) for name, test in conditions().items()}
     if views is not None:
-        scores |= score_real(_loaded(trained.lifter, config, splits.credit), told, views)
+        scores |= score_real(_loaded(trained.network, config, splits.credit), told, views)
     return {"variant": variant, "seed": config.seed, "seconds": seconds, "scores": scores}
 
 

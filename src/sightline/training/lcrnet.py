@@ -48,7 +48,7 @@ class LcrNetModule(RunModule[LcrNet]):
         """One step on pictures that only seed, step and process determine."""
         del batch_idx
         self.step_chance()
-        parts = self.lifter.losses(batch.images, batch.people, self.config.sampling)
+        parts = self.network.losses(batch.images, batch.people, self.config.sampling)
         self.log_dict({f"loss/{name}": value for name, value in parts._asdict().items()}, batch_size=len(batch.people))
         return parts.total
 

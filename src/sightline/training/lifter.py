@@ -59,7 +59,7 @@ class LifterModule(PosesModule[AbsPoseLifter]):
             truth = truth_for(views.joints_cam, views.camera, self.config.model, views.stature_m)
         usable = points.isfinite().flatten(1).all(1)
         moved = [value[usable].to(self.device) for value in (points, *truth)]
-        parts = abspose_loss(self.lifter(moved[0]), type(truth)(*moved[1:]), pose_weight=self.config.pose_weight)
+        parts = abspose_loss(self.network(moved[0]), type(truth)(*moved[1:]), pose_weight=self.config.pose_weight)
         logged = {"loss/pose": parts.pose, "loss/depth": parts.depth, "loss": parts.total}
         self.log_dict(logged, batch_size=len(points))
         return parts.total

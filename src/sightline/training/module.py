@@ -43,8 +43,8 @@ class RunModule(L.LightningModule, Generic[Network]):
     def __init__(self, config: RunConfig, build: Callable[[], Network]) -> None:
         super().__init__()
         self.run_config, self._build = config, build
-        self.lifter: Network = build()
-        self.averaged = copy.deepcopy(self.lifter).requires_grad_(False) if config.average_decay else None
+        self.network: Network = build()
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False) if config.average_decay else None
 
     def start(self, first: nn.Module | None = None) -> None:
         """First weights: those of a trained network, or a function of the seed alone.
@@ -62,7 +62,7 @@ class RunModule(L.LightningModule, Generic[Network]):
                     "got those of another one"
                 )
             fresh = given
-        self.lifter.load_state_dict(fresh)
+        self.network.load_state_dict(fresh)
         if self.averaged is not None:
             self.averaged.load_state_dict(fresh)
 
@@ -74,7 +74,7 @@ class RunModule(L.LightningModule, Generic[Network]):
     @property
     def trained(self) -> Network:
         """The network to evaluate and to ship: the averaged one where weights are averaged."""
-        return self.lifter if self.averaged is None else self.averaged  # pyright: ignore[reportReturnType]
+        return self.network if self.averaged is None else self.averaged  # pyright: ignore[reportReturnType]
 
     def learnt_from(self) -> dict[str, str]:
         """Digests, by name, of what the run learns from."""
@@ -98,28 +98,28 @@ class RunModule(L.LightningModule, Generic[Network]):
         step = self.global_step + 1  # Lightning counts the step only after this hook
         decay = min(self.run_config.average_decay, (1 + step) / (10 + step))
         with torch.no_grad():
-            pairs = zip(self.averaged.parameters(), self.lifter.parameters(), strict=True)
+            pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
             for kept, new in pairs:
                 kept.lerp_(new, 1 - decay)
-            for kept, new in zip(self.averaged.buffers(), self.lifter.buffers(), strict=True):
+            for kept, new in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
                 kept.copy_(new)
 
     def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, **_: Any) -> None:
         """Clip the gradient's norm here: Lightning refuses to beside a fused optimiser, for the sake of float16."""
         del optimizer
         if gradient_clip_val:
-            torch.nn.utils.clip_grad_norm_(self.lifter.parameters(), float(gradient_clip_val))
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), float(gradient_clip_val))
 
     def on_train_end(self) -> None:
         """Give every process the first one's batch statistics, as each step does before it begins."""
         if self.trainer.world_size > 1:
-            for network in filter(None, (self.lifter, self.averaged)):
+            for network in filter(None, (self.network, self.averaged)):
                 for buffer in network.buffers():
                     buffer.copy_(self.trainer.strategy.broadcast(buffer))
 
     def configure_optimizers(self) -> Any:
         """Adam with a cosine, or the paper's RMSprop."""
-        parameters = list(self.lifter.parameters())
+        parameters = list(self.network.parameters())
         if self.run_config.optimizer == "adam":
             optimizer: torch.optim.Optimizer = torch.optim.Adam(
                 parameters, lr=self.run_config.learning_rate, fused=True
@@ -130,7 +130,7 @@ class RunModule(L.LightningModule, Generic[Network]):
 
     def decay_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameters as an optimiser takes them: weights decay, biases and the scales of normalization do not."""
-        parameters = list(self.lifter.parameters())
+        parameters = list(self.network.parameters())
         return [
             {"params": [value for value in parameters if value.ndim > 1], "weight_decay": weight_decay},
             {"params": [value for value in parameters if value.ndim <= 1], "weight_decay": 0.0},

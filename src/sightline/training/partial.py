@@ -41,7 +41,7 @@ class PartialModule(PosesModule[PartialLifter]):
         with torch.autocast("cpu", enabled=False):
             views = sample_views(self._train_joints, config.batch_size, generator, config.people, config.cameras)
             detected = Detected(*detect_views(views, generator, config.detections))
-        lifted = self.lifter(Detected(*(value.to(self.device) for value in detected)))
+        lifted = self.network(Detected(*(value.to(self.device) for value in detected)))
         with torch.autocast(self.device.type, enabled=False):
             joints, stature = views.joints_cam.to(self.device), views.stature_m.to(self.device)
             parts = partial_loss(lifted, *truth_of(joints, stature, lifted))

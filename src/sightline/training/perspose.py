@@ -47,7 +47,7 @@ class PersPoseModule(RunModule[PersPose]):
         self._train, self._val = train, val
         self._scored = () if val is None else scored_people(val, config.model.landmarks)
         self.scores = crop_metrics()
-        self._maps = torch.compile(self.lifter.with_maps) if config.compile else self.lifter.with_maps
+        self._maps = torch.compile(self.network.with_maps) if config.compile else self.network.with_maps
 
     @property
     def has_validation(self) -> bool:
@@ -57,7 +57,7 @@ class PersPoseModule(RunModule[PersPose]):
     def start(self, first: nn.Module | None = None) -> None:
         """Take first weights; convolutions learn faster with a pixel's channels side by side."""
         super().start(first)
-        for network in filter(None, (self.lifter, self.averaged)):
+        for network in filter(None, (self.network, self.averaged)):
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def learnt_from(self) -> dict[str, str]:

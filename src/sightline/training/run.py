@@ -1,4 +1,4 @@
-"""From a configuration and a motion-capture library to a trained lifter in a folder."""
+"""From a configuration and a motion-capture library to a trained network in a folder."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class StepProgress(L.Callback):
 class Trained:
     """What a run leaves behind."""
 
-    lifter: Any
+    network: Any
     """The trained network, in evaluation mode, on the CPU: an `AbsPoseLifter`, a `PartialLifter`, a `PersPose` or an
     `LcrNet`."""
     config: RunConfig
@@ -229,9 +229,9 @@ def _fit(
             module.load_state_dict(read_checkpoint(last, config_to_json(config))["state_dict"])  # type: ignore[arg-type]
     finally:
         torch.set_num_threads(threads)
-    lifter = module.trained.cpu().eval().to(memory_format=torch.contiguous_format)
+    network = module.trained.cpu().eval().to(memory_format=torch.contiguous_format)
     return Trained(
-        lifter=lifter, config=config, steps=config.steps, resumed_from=resumed, rank=int(rank_zero_only.rank or 0)
+        network=network, config=config, steps=config.steps, resumed_from=resumed, rank=int(rank_zero_only.rank or 0)
     )
 
 

@@ -42,7 +42,7 @@ def ship_lifter(trained: Trained, splits: Splits, folder: Path, *, command: str 
         folder: where both files go.
         command: the call that trained it, for the record.
     """
-    config, state = trained.config, trained.lifter.state_dict()
+    config, state = trained.config, trained.network.state_dict()
     if isinstance(config, PartialRunConfig):
         method = "abspose-partial"
         partner = None if config.model.exact is None else load_abspose(config.model.exact)[0]

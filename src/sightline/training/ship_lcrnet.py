@@ -27,7 +27,7 @@ def ship_lcrnet(trained: Trained, test: Scenes, folder: Path, *, credit: str, co
         credit: what it learned from, in words, with the acknowledgements that licences ask for.
         command: the call that trained it, for the record.
     """
-    config, network, state = trained.config, trained.lifter, trained.lifter.state_dict()
+    config, network, state = trained.config, trained.network, trained.network.state_dict()
     assert isinstance(config, LcrNetRunConfig)
     assert isinstance(network, LcrNet)
     config = replace(config, anchors=network.count)  # which may have been given

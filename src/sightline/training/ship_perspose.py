@@ -45,7 +45,7 @@ def ship_perspose(trained: Trained, test: People, folder: Path, *, credit: str, 
         credit: what it learned from, in words, with the acknowledgements that licences ask for.
         command: the call that trained it, for the record.
     """
-    config, state = trained.config, trained.lifter.state_dict()
+    config, state = trained.config, trained.network.state_dict()
     assert isinstance(config, PersPoseRunConfig)
     network = PersPose(config.model)
     network.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
