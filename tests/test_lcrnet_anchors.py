@@ -15,7 +15,7 @@ from sightline.cli import main
 from sightline.data.procedural import procedural_poses
 from sightline.errors import InputError
 from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors, read_anchors, write_anchors
-from sightline.methods.lcrnet.boxes import BOX_MARGIN, box_coordinates, points_of_box, pose_boxes
+from sightline.methods.lcrnet.boxes import BOX_MARGIN, box_coordinates, points_of_box, pose_boxes, upper_rows
 from sightline.methods.lcrnet.views import ViewSpread, about_the_torso, drawn_views, torso_rows
 from sightline.skeleton import Skeleton, get_skeleton
 
@@ -128,6 +128,14 @@ def test_anchors_lie_in_their_boxes() -> None:
     assert_allclose(points_of_box(whole, boxes), anchors.joints_m[..., :2], atol=1e-9)
 
 
+@pytest.mark.parametrize(("name", "count"), [("lcr13", 9), ("h36m17", 13), ("mediapipe33", 25), ("smpl24", 18)])
+def test_upper_bodies_end_at_the_hips(name: str, count: int) -> None:
+    skeleton = get_skeleton(name)
+    names = [skeleton.joints[row] for row in upper_rows(skeleton)]
+    assert len(names) == count
+    assert not any(part in joint for joint in names for part in ("Knee", "Ankle", "Foot", "Heel", "Toe"))
+
+
 def test_boxes_are_around_known_joints() -> None:
     points = np.array([[[10.0, 20.0], [np.nan, np.nan], [30.0, 60.0]], np.full((3, 2), np.nan)])
     boxes = pose_boxes(points, BOX_MARGIN)
@@ -154,6 +162,8 @@ def test_what_are_no_anchors_is_refused(change: dict[str, np.ndarray], message: 
 def test_clusters_of_too_few_poses_are_refused() -> None:
     with pytest.raises(ValueError, match="expected 1 to 400"):
         fit_anchors(views(), 401, LCR13)
+    with pytest.raises(ValueError, match="expected at least 5 poses that differ, got 2"):
+        fit_anchors(views(2).repeat(10, 1, 1), 5, LCR13)
     with pytest.raises(ValueError, match="finite"):
         fit_anchors(torch.full((4, 13, 3), torch.nan), 2, LCR13)
 
@@ -222,6 +232,7 @@ def test_the_command_fits_anchors(tmp_path: Path, capsys: pytest.CaptureFixture[
         ("-o a.json --anchors 500", "expected 1 to 400"),
         ("-o a.json --threads 0", "threads: expected at least 1"),
         ("nowhere.npz -o a.json", "nowhere.npz"),
+        ("-o a.json --recipe deeplift-smoke", "--recipe: fit anchors has no such option, fit prior has"),
     ],
 )
 def test_complaints(

@@ -84,6 +84,13 @@ def test_all_classes_are_summed_up_alike_in_training_and_evaluation(rank: int) -
     assert_close(layer.summed(features, summary), every @ summary.T)
     with torch.no_grad():
         assert_close(layer.summed(features, summary), every @ summary.T)
+        assert_close(layer.summed(features[:4], summary), every[:4] @ summary.T)
+        layer.weight.mul_(2.0)
+        layer.bias.mul_(2.0)
+        assert_close(layer.summed(features, summary), 2 * every @ summary.T)
+        halves = {name: value / 2 for name, value in layer.state_dict().items() if "shared" not in name}
+        layer.load_state_dict(halves, strict=False)
+        assert_close(layer.summed(features, summary), every @ summary.T)
 
 
 def test_a_shared_layer_makes_the_regression_small() -> None:
@@ -111,9 +118,9 @@ def test_the_largest_of_four_points_of_each_cell_is_taken() -> None:
     maps = {"0": torch.zeros(1, 1, 14, 14)}
     maps["0"][0, 0, 4, 6] = 1.0
     boxes = [torch.tensor([[0.0, 0.0, 224.0, 224.0]])]
-    largest = Pool("align-max", (16,))(maps, boxes, (224, 224))
-    mean = Pool("align-mean", (16,))(maps, boxes, (224, 224))
-    rounded = Pool("pool", (16,))(maps, boxes, (224, 224))
+    largest = Pool("align-max", (16,))(maps, boxes)
+    mean = Pool("align-mean", (16,))(maps, boxes)
+    rounded = Pool("pool", (16,))(maps, boxes)
     assert largest.shape == mean.shape == rounded.shape == (1, 1, 7, 7)
     assert float(rounded.max()) == 1.0
     assert float(largest.max()) > 1.5 * float(mean.max())
@@ -299,6 +306,56 @@ def test_pictures_of_any_size_have_proposals(anchors: AnchorPoses, size: tuple[i
         assert np.isfinite(its.poses_px).all()
         assert len(its.scores) <= SMALL.proposals * net.classes
         assert (its.boxes_px[:, 2:] <= np.array(size)[::-1] + 1e-3).all()
+
+
+@pytest.mark.parametrize("config", [SMALL, replace(PYRAMID, pooling="align-max")])
+def test_answers_do_not_hang_on_what_was_seen_before(anchors: AnchorPoses, config: LcrNetConfig) -> None:
+    picture = pictures(1)
+    (fresh,) = network(anchors, config).eval()(picture)
+    used = network(anchors, config).eval()
+    for size in ((20, 20), (33, 400)):
+        used(pictures(1, size))
+    for one, other in zip(fresh, used(picture)[0], strict=True):
+        assert_allclose(one, other, atol=1e-9)
+
+
+@pytest.mark.parametrize("config", [SMALL, PYRAMID])
+def test_boxes_are_pooled_where_they_are(anchors: AnchorPoses, config: LcrNetConfig) -> None:
+    """In maps of ramps, whose middle is known, at every level and for pictures whose sides are no multiples."""
+    pool_strides = network(anchors, config).maps.strides
+    pool = Pool("align-mean", pool_strides)
+    for size in ((40, 40), (67, 1000), (160, 200)):
+        maps = {}
+        for level, stride in enumerate(pool_strides):
+            rows, columns = (-(-side // 32) * 32 // stride for side in size)
+            maps[str(level)] = ((torch.arange(columns) + 0.5) * stride).expand(1, 1, rows, columns)
+        box = torch.tensor([[0.3 * size[1], 0.2 * size[0], 0.8 * size[1], 0.9 * size[0]]])
+        found = pool(maps, [box])
+        assert abs(float(found.mean()) - 0.55 * size[1]) < 1.0
+
+
+def test_who_is_not_known_teaches_nothing(anchors: AnchorPoses) -> None:
+    """A box on somebody whose pose is not known is neither a person nor background, for proposals too."""
+    torch.manual_seed(0)
+    person = standing(views()[0])
+    unknown = TruePeople(person.points_px, torch.full_like(person.joints_m, torch.nan))
+    losses = network(anchors).losses(pictures(1), [unknown])
+    assert losses.box.item() == losses.pose_2d.item() == 0
+    net = network(anchors)
+    true = true_boxes(person, SIZE, anchors, with_upper=False)
+    places = [torch.cat((true.boxes, true.boxes + 3.0, torch.tensor([[0.0, 0.0, 9.0, 9.0]])))]
+    wanted = [{"boxes": true.boxes, "known": torch.tensor([False])}]
+    labels, _ = net.rpn.assign_targets_to_anchors(places, wanted)
+    assert labels[0].tolist() == [-1, -1, 0]
+    wanted[0]["known"] = torch.tensor([True])
+    labels, _ = net.rpn.assign_targets_to_anchors(places, wanted)
+    assert labels[0].tolist() == [1, 1, 0]
+
+
+def test_every_parameter_has_a_gradient_where_nobody_is(anchors: AnchorPoses) -> None:
+    net = network(anchors)
+    net.losses(pictures(), [nobody(), nobody()]).total.backward()
+    assert [name for name, value in net.named_parameters() if value.grad is None] == []
 
 
 def test_one_class_is_enough() -> None:

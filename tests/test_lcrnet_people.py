@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors
 from sightline.methods.lcrnet.decode import Proposals
 from sightline.methods.lcrnet.network import LcrNet
-from sightline.methods.lcrnet.people import Decoding, people_of, proposals_in, scaled
+from sightline.methods.lcrnet.people import Decoding, Looked, looked_at, people_of, scaled
 from sightline.methods.lcrnet.targets import classes_of, targets_of, true_boxes
 from test_lcrnet_network import LCR13, SMALL, network, standing, told, views
 
@@ -33,11 +33,11 @@ def test_people_are_told_in_the_pictures_own_pixels(
         true.boxes[:1], torch.zeros(1, dtype=torch.long), true, person, classes_of(person, anchors), anchors
     )
     told(net, int(targets.label[0]) - 1, targets.offset[0], true.boxes[:1], monkeypatch)
-    (proposals,) = proposals_in(net, [np.zeros((*size, 3), np.uint8)])
-    found = people_of(proposals, net)
+    (looked,) = looked_at(net, [np.zeros((*size, 3), np.uint8)])
+    found = people_of(looked, net)
     assert len(found.scores) == 1
-    looked_at = np.round(np.array(size) * net.scale_of(size))
-    factor = (np.array(size) / looked_at)[::-1]
+    inside = np.round(np.array(size) * net.scale_of(size))
+    factor = (np.array(size) / inside)[::-1]
     assert_allclose(found.poses_px[0], person.points_px[0].numpy() * factor, atol=2e-3)
     assert_allclose(found.joints_m[0], person.joints_m[0], atol=1e-5)
 
@@ -56,13 +56,13 @@ def made(scores: list[float], places: list[float], depths: list[float]) -> Propo
 def test_each_place_has_its_best_mode_or_all_of_them(anchors: AnchorPoses) -> None:
     net = network(anchors)
     proposals = made([0.5, 0.4, 0.6, 0.35], [0.0, 1.0, 0.0, 300.0], [0.0, 0.0, 0.9, 0.0])
-    best = people_of(proposals, net)
+    best = people_of(Looked(proposals, 1.0), net)
     assert_allclose(best.scores, [0.9, 0.35], rtol=1e-6)
-    every = people_of(proposals, net, Decoding(alternatives=True))
+    every = people_of(Looked(proposals, 1.0), net, Decoding(alternatives=True))
     assert_allclose(every.scores, [0.9, 0.6, 0.35], rtol=1e-6)
     assert every.group[0] == every.group[1] != every.group[2]
-    assert len(people_of(proposals, net, Decoding(least_score=0.5)).scores) == 1
-    strongest = people_of(proposals, net, Decoding(integrate=False))
+    assert len(people_of(Looked(proposals, 1.0), net, Decoding(least_score=0.5)).scores) == 1
+    strongest = people_of(Looked(proposals, 1.0), net, Decoding(integrate=False))
     assert_allclose(strongest.scores, [0.6, 0.35], rtol=1e-6)
 
 
@@ -70,25 +70,36 @@ def test_rescoring_may_be_left_out(anchors: AnchorPoses) -> None:
     net = network(anchors)
     proposals = made([0.8], [0.0], [0.0])
     out = proposals._replace(boxes_px=proposals.boxes_px + np.array([40.0, 0.0, 40.0, 0.0]))
-    assert people_of(out, net).scores.sum() < 0.75
-    assert_allclose(people_of(out, net, Decoding(rescore=False)).scores, 0.8)
+    assert people_of(Looked(out, 1.0), net).scores.sum() < 0.75
+    assert_allclose(people_of(Looked(out, 1.0), net, Decoding(rescore=False)).scores, 0.8)
+
+
+def test_the_resolution_of_a_picture_does_not_matter(anchors: AnchorPoses) -> None:
+    """The same people in a picture of six times the pixels, which the network sees as small, score the same."""
+    net = network(anchors)
+    proposals = made([0.8, 0.7], [0.0, 300.0], [0.0, 0.0])
+    boxes = proposals.boxes_px + np.array([12.0, 0.0, 12.0, 0.0])
+    small = people_of(Looked(proposals._replace(boxes_px=boxes), 1.0), net)
+    large = people_of(Looked(proposals._replace(boxes_px=6 * boxes, poses_px=6 * proposals.poses_px), 1 / 6), net)
+    assert small.scores[0] < 0.795
+    assert_allclose(large.scores, small.scores)
 
 
 @pytest.mark.parametrize("size", [(20, 20), (5, 300), (1, 1)])
 def test_tiny_pictures(anchors: AnchorPoses, size: tuple[int, int]) -> None:
     net = network(anchors).eval()
-    (proposals,) = proposals_in(net, [np.zeros((*size, 3), np.uint8)])
-    assert np.isfinite(proposals.poses_px).all()
-    assert len(proposals.scores) == 0 or min(size) >= 8
-    people_of(proposals, net)
+    (looked,) = looked_at(net, [np.zeros((*size, 3), np.uint8)])
+    assert np.isfinite(looked.proposals.poses_px).all()
+    assert len(looked.proposals.scores) == 0 or min(size) >= 8
+    people_of(looked, net)
 
 
 @pytest.mark.slow
 def test_a_huge_picture_is_looked_at_small(anchors: AnchorPoses) -> None:
     net = LcrNet(replace(SMALL, proposals=60), anchors).eval()
-    (proposals,) = proposals_in(net, [np.full((4000, 6000, 3), 90, np.uint8)])
-    assert proposals.boxes_px[:, 2].max() <= 6000.5
-    assert proposals.boxes_px[:, 2].max() > 3000
+    (looked,) = looked_at(net, [np.full((4000, 6000, 3), 90, np.uint8)])
+    assert looked.proposals.boxes_px[:, 2].max() <= 6000.5
+    assert looked.proposals.boxes_px[:, 2].max() > 3000
 
 
 def test_pictures_are_scaled_as_a_whole() -> None:

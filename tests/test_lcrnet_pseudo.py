@@ -63,6 +63,32 @@ def test_the_search_finds_what_looking_at_every_pose_finds(views: MocapViews, sh
         assert len(rows.unique()) == 5
 
 
+def test_joints_that_lie_close_together_are_told_apart() -> None:
+    """Three joints of the hips, which lie on a line far from the middle of the body, tell little."""
+    h36m = get_skeleton("h36m17")
+    points = drawn_views(procedural_poses(500, generator(1)), 4000, h36m, generator(2))[..., :2]
+    index = pose_index(points)
+    hips = torch.tensor([joint in ("Hip", "RHip", "LHip") for joint in h36m.joints])
+    queries = drawn_views(procedural_poses(500, generator(3)), 30, h36m, generator(4))[..., :2]
+    queries = torch.where(hips[:, None], queries, torch.nan)
+    kept = index.points.flatten(0, 1)[index.place].unflatten(1, (2, -1)).mT  # as the index has them
+    for query, distance in zip(queries, index.search(queries, 2).distance, strict=True):
+        assert_allclose(distance, looked_at_one_by_one(kept, query).sort().values[:2], atol=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_poses_that_are_almost_alike_are_told_apart(share: float) -> None:
+    some = seen(20)[..., :2]
+    many = some.repeat(100, 1, 1) + 2e-4 * torch.randn(2000, 13, 2, generator=generator(7))
+    index = pose_index(many)
+    queries = with_missing(some, share, least=5)
+    kept = index.points.flatten(0, 1)[index.place].unflatten(1, (2, -1)).mT
+    found = index.search(queries, 3)
+    for query, rows, distance in zip(queries, *found, strict=True):
+        assert_allclose(distance, looked_at_one_by_one(kept, query).sort().values[:3], rtol=1e-6)
+        assert len(rows.unique()) == 3
+
+
 def test_whole_and_partial_queries_may_come_together(views: MocapViews) -> None:
     queries = seen(20, seed=8)[..., :2]
     mixed = torch.where((torch.arange(20) % 2 == 0)[:, None, None], queries, with_missing(queries, 0.5))
@@ -135,6 +161,16 @@ def test_a_view_is_completed_by_itself(views: MocapViews) -> None:
     assert_allclose(found.joints_m, truth, atol=1e-6)
     known = annotated.isfinite()
     assert torch.equal(found.points_px[known], annotated[known])
+
+
+def test_who_is_like_nobody_has_no_truth(views: MocapViews) -> None:
+    upside_down = in_pixels(views.joints_m[:3]) * torch.tensor([1.0, -1.0])
+    for refined in (False, True):
+        found = views.pseudo_truth(upside_down, refined=refined, farthest=0.3)
+        assert (found.distance > 0.3).all()
+        assert found.joints_m.isnan().all()
+        assert torch.equal(found.points_px, upside_down)
+        assert views.pseudo_truth(upside_down, refined=refined, farthest=2.0).joints_m.isfinite().all()
 
 
 def test_refined_matches_are_nearer(views: MocapViews) -> None:

@@ -16,7 +16,7 @@ from sightline.errors import InputError, UsageError
 from sightline.methods.lcrnet.anchors import fit_anchors
 from sightline.methods.lcrnet.decode import Modes
 from sightline.methods.lcrnet.network import LcrNet, LcrNetConfig, Sampling
-from sightline.methods.lcrnet.people import proposals_in
+from sightline.methods.lcrnet.people import looked_at
 from sightline.methods.lcrnet.weights import load_lcrnet
 from sightline.skeleton import get_skeleton
 from sightline.training.config import LcrNetRunConfig
@@ -73,7 +73,8 @@ def test_shipped_weights_are_loaded_with_their_anchors(scenes: SetScenes, tmp_pa
         {k: v.half().float() if v.is_floating_point() else v for k, v in trained.network.state_dict().items()}
     )
     picture = scenes[0].image
-    for found, expected in zip(*(proposals_in(net, [picture])[0] for net in (network, rounded.eval())), strict=True):
+    told = [next(looked_at(net, [picture])).proposals for net in (network, rounded.eval())]
+    for found, expected in zip(*told, strict=True):
         assert_allclose(found, expected, atol=1e-9)
 
 
@@ -107,6 +108,35 @@ def test_anchors_may_be_given_and_must_fit(scenes: SetScenes) -> None:
     wrong = fit_anchors(SetScenes(scenes.pictures.folder, other).poses(), 2, other)
     with pytest.raises(UsageError, match="expected poses of lcr13, as the recipe has it, got h36m17"):
         train_lcrnet(RUN, scenes, anchors=wrong)
+
+
+def test_other_anchors_are_refused(scenes: SetScenes, tmp_path: Path) -> None:
+    anchors = fit_anchors(scenes.poses(), 3, LCR13, seed=4)
+    first = train_lcrnet(replace(RUN, steps=2), scenes, anchors=anchors, folder=tmp_path).network
+    with pytest.raises(InputError, match="other anchor poses"):
+        train_lcrnet(replace(RUN, steps=2), scenes, folder=tmp_path)
+    with pytest.raises(UsageError, match="have anchor poses of their own"):
+        train_lcrnet(RUN, scenes, first=first, anchors=fit_anchors(scenes.poses(), 3, LCR13, seed=8))
+    train_lcrnet(replace(RUN, steps=1), scenes, first=first, anchors=anchors)
+
+
+def test_biases_do_not_decay(scenes: SetScenes) -> None:
+    module = LcrNetModule(RUN, fit_anchors(scenes.poses(), 3, LCR13), scenes)
+    weights, others = (len(group["params"]) for group in module.decay_groups(0.1))
+    names = [name for name, value in module.network.named_parameters() if value.ndim > 1 and "bias" not in name]
+    assert weights == len(names)
+    assert others == len(list(module.network.parameters())) - weights
+    assert module.network.heads.first.pose.bias.ndim == 2
+
+
+def test_complaints_of_loaders_are_one_sentence(scenes: SetScenes) -> None:
+    class Broken(SetScenes):
+        def __getitem__(self, index: int) -> Scene:
+            raise InputError("shard.npz: damaged")
+
+    broken = Broken(scenes.pictures.folder, LCR13)
+    with pytest.raises(InputError, match=r"^shard\.npz: damaged$"):
+        train_lcrnet(replace(RUN, workers=1), broken)
 
 
 def test_a_run_may_start_from_weights(scenes: SetScenes) -> None:
@@ -157,6 +187,8 @@ def test_poses_on_people_hardly_seen_count_neither_way() -> None:
     everybody = modes(truth.points_px, truth.joints_m, np.array([0.9, 0.95, 0.7]))
     scores = scores_of([everybody], [truth])
     assert (scores.ap, scores.found, scores.false) == (1.0, 1.0, 0.0)
+    twice = Modes(*(part[[0, 1, 1, 2]] for part in everybody))
+    assert scores_of([twice], [truth]) == scores
     two = Modes(*(part[[0, 2]] for part in everybody))
     assert scores_of([two], [truth]) == scores
 
@@ -176,3 +208,5 @@ def test_poses_on_nobody_and_people_without_pose() -> None:
     none = scores_of([Modes(*(part[:0] for part in some))], [truth])
     assert (none.ap, none.found) == (0.0, 0.0)
     assert np.isnan(none.mpjpe_m)
+    with pytest.raises(ValueError, match="at least one scene"):
+        scores_of([], [])

@@ -140,7 +140,7 @@ def test_runs_on_real_people_end_in_weights(
     assert all(value.isfinite().all() for value in network.state_dict().values())
     for word in words:
         assert word in passport.trained_on
-    assert passport.recipe["loss"]["coarse_px"] == (1.25 if "--real " in options else 5.0)
+    assert passport.recipe["loss"]["coarse_px"] == (5.0 * network.config.size_px / 256 if "--real " in options else 5.0)
 
 
 def test_a_finished_run_is_its_own_and_can_be_started_from(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -220,7 +220,7 @@ def first_config(seed: int, rotation: bool, effort: Effort) -> PersPoseRunConfig
 def first_path(seed: int, rotation: bool, effort: Effort, library: Path | None, pictures: Path) -> Path:
     """Return the file of first weights, named by all that they depend on."""
     names = [set_folder(pictures, spread, "train", effort, library).name for spread in SPREADS]
-    key = [config_to_json(first_config(seed, rotation, effort), only_changed=True), names]
+    key = [config_to_json(first_config(seed, rotation, effort)), names]
     return pictures / f"perspose-first-{seed}-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}.pt"
 
 
@@ -248,7 +248,7 @@ def run_one(run: Run, effort: Effort, library: Path | None, pictures: Path, cach
     folders = {split: set_folder(pictures, run.spread, split, effort, library) for split in SEEDS}
     key = [
         asdict(run),
-        config_to_json(config_of(run, effort), only_changed=True),
+        config_to_json(config_of(run, effort)),
         {split: its.name for split, its in folders.items()},
     ]
     name = f"perspose-{run.spread}-{run.variant.name.replace(' + ', '-')}-{run.seed}"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from tyro.conf import Positional, arg
 
@@ -19,6 +19,13 @@ from sightline.cli.options import (
     recorded_command,
 )
 from sightline.errors import InputError, UsageError
+
+_OPTIONS: Final = {
+    "kind": ("noise",), "recipe": ("prior",), "name": ("prior",), "components": ("prior",), "basis": ("prior",),
+    "poses": ("prior", "anchors"), "threads": ("prior", "anchors"), "anchors": ("anchors",), "joints": ("anchors",),
+    "seed": ("anchors",),
+}  # fmt: skip
+"""Which models an option is for; all take the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +70,10 @@ class Fit:
 
     def run(self) -> int:
         """Fit and write."""
+        for field in fields(self):
+            takers = _OPTIONS.get(field.name, (self.model,))
+            if self.model not in takers and getattr(self, field.name) != field.default:
+                raise UsageError(f"--{field.name}: fit {self.model} has no such option, fit {' and '.join(takers)} has")
         return {"noise": self._noise, "prior": self._prior, "anchors": self._anchors}[self.model]()
 
     def _noise(self) -> int:

@@ -102,17 +102,28 @@ def assigned(found: Found, there: There, *, threshold: float = PCKH_THRESHOLD) -
         there: its people.
         threshold: see `PCKH_THRESHOLD`.
     """
-    person = np.full(len(found.scores), -1)
+    best, share = likest(found, there, threshold=threshold)
+    person = np.full(len(best), -1)
+    for row in np.lexsort((-found.scores, -share)):
+        if best[row] >= 0 and best[row] not in person:
+            person[row] = best[row]
+    return person
+
+
+def likest(
+    found: Found, there: There, *, threshold: float = PCKH_THRESHOLD
+) -> tuple[Int[np.ndarray, " pose"], Float[np.ndarray, " pose"]]:
+    """Return the person on whom most joints of each pose are right, −1 where none is, and the share that is.
+
+    Several poses may be likest to one person; arguments are those of `assigned`.
+    """
     if not len(found.scores) or not len(there.head_px):
-        return person
+        return np.full(len(found.scores), -1), np.zeros(len(found.scores))
     right = _right(found.points_px[:, None], there.points_px[None], there.head_px[None], threshold)
     share = right.sum(-1) / np.maximum(1, np.isfinite(there.points_px).all(-1).sum(-1))
     best = share.argmax(1)
     own = share[np.arange(len(best)), best]
-    for row in np.lexsort((-found.scores, -own)):
-        if own[row] > 0 and best[row] not in person:
-            person[row] = best[row]
-    return person
+    return np.where(own > 0, best, -1), own
 
 
 def _right(

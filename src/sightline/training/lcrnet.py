@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -41,8 +43,9 @@ class LcrNetModule(RunModule[LcrNet]):
         return self._val is not None
 
     def learnt_from(self) -> dict[str, str]:
-        """What tells the training pictures from others."""
-        return {"training pictures": self._train.digest}
+        """What tells the training pictures and the anchor poses from others."""
+        joints = hashlib.sha256(np.ascontiguousarray(self._anchors.joints_m, np.float32).tobytes()).hexdigest()
+        return {"training pictures": self._train.digest, "anchor poses": joints[:16]}
 
     def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
         """One step on pictures that only seed, step and process determine."""
@@ -58,7 +61,7 @@ class LcrNetModule(RunModule[LcrNet]):
         if self._val is None:
             return
         count = min(len(self._val), VALIDATION_SCENES)
-        rows = range(0, len(self._val), len(self._val) // count)[:count]
+        rows = range(0, len(self._val), len(self._val) // max(1, count))[:count]
         network = self.trained
         training = network.training
         network.eval()

@@ -10,9 +10,9 @@ import torch
 
 from sightline.methods.lcrnet.decode import Modes
 from sightline.methods.lcrnet.network import LcrNet
-from sightline.methods.lcrnet.people import Decoding, people_of, proposals_in
+from sightline.methods.lcrnet.people import Decoding, looked_at, people_of
 from sightline.metrics.functional import pa_mpjpe
-from sightline.metrics.people_2d import Found, There, assigned, average_precision
+from sightline.metrics.people_2d import Found, There, assigned, average_precision, likest
 from sightline.training.scenes import Scene, Scenes
 
 
@@ -24,7 +24,7 @@ class SceneScores(NamedTuple):
     found: float
     """Share of the people who have a pose."""
     false: float
-    """Poses on nobody, for each person."""
+    """Poses that are nobody's, or somebody's once more, for each person."""
     mpjpe_m: float
     """Mean distance of the joints of who is found, both poses about the middle of the torso (the paper's Abs.)."""
     pa_mpjpe_m: float
@@ -42,9 +42,13 @@ def scored_scenes(
         rows: which of them.
         decoding: how proposals become people.
     """
-    truth = [scenes[row] for row in rows]
-    told = (proposals_in(network, [scene.image])[0] for scene in truth)
-    return scores_of([people_of(proposals, network, decoding) for proposals in told], truth)
+    people, truth = [], []
+    for row in rows:
+        scene = scenes[row]
+        (looked,) = looked_at(network, [scene.image])
+        people.append(people_of(looked, network, decoding))
+        truth.append(scene._replace(image=np.zeros((0, 0, 3), np.uint8)))  # thousands of them are large
+    return scores_of(people, truth)
 
 
 def scores_of(people: Sequence[Modes], truth: Sequence[Scene]) -> SceneScores:
@@ -52,18 +56,25 @@ def scores_of(people: Sequence[Modes], truth: Sequence[Scene]) -> SceneScores:
 
     Args:
         people: scene by scene.
-        truth: the scenes.
+        truth: the scenes, whose pictures are not looked at.
+
+    Raises:
+        ValueError: for no scene.
     """
+    if not truth:
+        raise ValueError("truth: expected at least one scene")
     found, there, pairs = [], [], []
     for modes, scene in zip(people, truth, strict=True):
         poses = Found(modes.poses_px, modes.scores)
         everybody = There(scene.points_px.astype(np.float64), scene.head_px.astype(np.float64))
-        person = assigned(poses, everybody)
-        counts = (person < 0) | scene.sure[person] if len(scene.sure) else np.ones(len(person), bool)
+        person, like = assigned(poses, everybody), likest(poses, everybody)[0]
+        counts = ~np.isin(like, np.flatnonzero(~scene.sure))
         found.append(Found(poses.points_px[counts], poses.scores[counts]))
         there.append(There(everybody.points_px[scene.sure], everybody.head_px[scene.sure]))
         own = counts & (person >= 0)
-        pairs.append((modes.joints_m[own], scene.joints_m[person[own]].astype(np.float64), int((person < 0).sum())))
+        pairs.append(
+            (modes.joints_m[own], scene.joints_m[person[own]].astype(np.float64), int((counts & (person < 0)).sum()))
+        )
     predicted, true = (torch.from_numpy(np.concatenate([pair[which] for pair in pairs])) for which in (0, 1))
     known = sum(len(those.head_px) for those in there)
     nothing = float("nan")

@@ -130,11 +130,10 @@ class RunModule(L.LightningModule, Generic[Network]):
 
     def decay_groups(self, weight_decay: float) -> list[dict[str, Any]]:
         """Parameters as an optimiser takes them: weights decay, biases and the scales of normalization do not."""
-        parameters = list(self.network.parameters())
-        return [
-            {"params": [value for value in parameters if value.ndim > 1], "weight_decay": weight_decay},
-            {"params": [value for value in parameters if value.ndim <= 1], "weight_decay": 0.0},
-        ]
+        weights, others = [], []
+        for name, value in self.network.named_parameters():
+            (weights if value.ndim > 1 and not name.endswith("bias") else others).append(value)
+        return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
     def scheduled(self, optimizer: torch.optim.Optimizer, share: Callable[[int], float] | None = None) -> Any:
         """Give an optimiser its learning rate by the step: the share of the highest, by default the run's own."""

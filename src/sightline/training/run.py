@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from sightline.errors import InputError, UsageError
-from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors
+from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors, same_poses
 from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.perspose.model import PersPose
 from sightline.skeleton import get_skeleton
@@ -146,10 +146,7 @@ def train_perspose(
             first = PersPose(config.model, pretrained=True)
         module = PersPoseModule(config, train, val)
         module.start(first)
-        try:
-            return _fit(module, config, folder, accelerator, devices, progress)
-        except InputError as error:  # from a loader's process it comes with that process's traceback
-            raise InputError(str(error).strip().splitlines()[-1].removeprefix(_IN_WORKER)) from error
+        return _fit(module, config, folder, accelerator, devices, progress)
 
 
 def train_lcrnet(
@@ -172,10 +169,12 @@ def train_lcrnet(
         anchors: the anchor poses; None fits them to the poses of the training pictures.
 
     Raises:
-        UsageError: for anchor poses of another joint set than the run's, or of `first`'s.
+        UsageError: for anchor poses of another joint set than the run's, or others than `first`'s.
     """
     _ready(folder)
     skeleton = get_skeleton(config.skeleton)
+    if anchors is not None and isinstance(first, LcrNet) and not same_poses(anchors, first.anchors):
+        raise UsageError("anchors: the weights that the run starts from have anchor poses of their own; give none")
     if anchors is None:
         anchors = first.anchors if isinstance(first, LcrNet) else fit_anchors(
             train.poses(), config.anchors, skeleton, seed=config.seed
@@ -224,7 +223,10 @@ def _fit(
     try:
         if resumed < config.steps:
             trainer = _trainer(config, folder, accelerator, devices, callbacks, module)
-            trainer.fit(module, ckpt_path=str(last) if resumed else None)
+            try:
+                trainer.fit(module, ckpt_path=str(last) if resumed else None)
+            except InputError as error:  # from a loader's process it comes with that process's traceback
+                raise InputError(str(error).strip().splitlines()[-1].removeprefix(_IN_WORKER)) from error
         else:
             module.load_state_dict(read_checkpoint(last, config_to_json(config))["state_dict"])  # type: ignore[arg-type]
     finally:

@@ -122,7 +122,7 @@ class SceneAugment:
     """How far chance changes whole pictures."""
 
     zoom: tuple[float, float] = (0.8, 1.5)
-    """Range of what a picture is scaled by, once it fills the network's."""
+    """Range of what a picture is scaled by, once it is as large as fits into the network's."""
     mirrored_share: float = 0.5
     colour: float = 0.25
     """Channels are multiplied by up to so much more or less."""
@@ -197,7 +197,7 @@ class SceneBatches(EndlessBatches[SceneBatch]):
 def fitted(
     image: UInt8[np.ndarray, "height width 3"], size: tuple[int, int], zoom: float = 1.0
 ) -> tuple[Float[Tensor, "3 rows columns"], Float[np.ndarray, "2"]]:
-    """Return a picture (0…1) scaled to fill a size times a factor, antialiased, and the scale across and down."""
+    """Return a picture (0…1) scaled to fit into a size times a factor, antialiased, and the scale across and down."""
     height, width = image.shape[:2]
     return scaled(image, zoom * min(size[0] / height, size[1] / width))
 

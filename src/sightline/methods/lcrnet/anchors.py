@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,7 +93,7 @@ class AnchorPoses:
 
         Poses are taken about the middle of their torso.
         """
-        poses = torch.as_tensor(joints_m, dtype=torch.float32)
+        poses = torch.as_tensor(joints_m, dtype=torch.float32).cpu()
         poses = poses - poses[:, torso_rows(self.skeleton)].mean(1, keepdim=True)
         anchors = torch.tensor(self.joints_m, dtype=torch.float32)
         chosen, distance = [np.zeros(0, np.int64)], [np.zeros(0)]
@@ -104,6 +105,15 @@ class AnchorPoses:
             chosen.append(least.indices.numpy())
             distance.append(least.values.double().numpy() / len(self.skeleton))
         return np.concatenate(chosen), np.concatenate(distance)
+
+
+def same_poses(one: AnchorPoses, other: AnchorPoses) -> bool:
+    """Return whether anchors are the same but for rounding, as when weights were kept in half precision."""
+    return (
+        one.skeleton == other.skeleton
+        and one.joints_m.shape == other.joints_m.shape
+        and bool(np.abs(one.joints_m - other.joints_m).max() < 2e-3)
+    )
 
 
 def fit_anchors(
@@ -118,17 +128,22 @@ def fit_anchors(
         seed: of the start.
 
     Raises:
-        ValueError: for fewer poses than anchors, or a pose that is not finite.
+        ValueError: for fewer poses that differ than anchors, or a pose that is not finite.
     """
     if not 1 <= count <= len(joints_m):
         raise ValueError(f"anchors: expected 1 to {len(joints_m)}, as many as there are poses, got {count}")
     if not bool(joints_m.isfinite().all()):
         raise ValueError("joints_m: expected finite poses")
     from sklearn.cluster import KMeans  # takes a second
+    from sklearn.exceptions import ConvergenceWarning
 
     flat = joints_m.reshape(len(joints_m), -1).float().numpy()
     clusters = KMeans(n_clusters=count, n_init=1, random_state=seed)  # pyright: ignore[reportArgumentType]
-    share = np.bincount(clusters.fit_predict(flat), minlength=count) / len(flat)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # which is said better below
+        share = np.bincount(clusters.fit_predict(flat), minlength=count) / len(flat)
+    if not share.all():
+        raise ValueError(f"anchors: expected at least {count} poses that differ, got {np.count_nonzero(share)}")
     order = np.argsort(-share, kind="stable")
     joints = clusters.cluster_centers_.reshape(count, -1, 3)[order].astype(np.float64)
     joints -= joints[:, torso_rows(skeleton)].mean(axis=1, keepdims=True)  # means of float32 sums are not quite so

@@ -11,15 +11,15 @@ from sightline.skeleton import Skeleton, landmark_of
 
 BOX_MARGIN: Final = 0.1
 """By what share of its size the box of a pose reaches beyond the joints, on each side (paper 003, section 3.1)."""
-LEGS: Final = ("LKnee", "RKnee", "LAnkle", "RAnkle")
-"""What lies below the box of an upper body."""
+LEGS: Final = ("Knee", "Ankle", "Foot", "Heel", "Toe")
+"""What lies below the box of an upper body, as landmarks are called."""
 _TINY: Final = 1e-12
 
 
 def upper_rows(skeleton: Skeleton) -> Int[np.ndarray, " joint"]:
-    """Return the joints of an upper body: all but knees and ankles."""
+    """Return the joints of an upper body: all but those of the legs below the hips."""
     names = [landmark_of(skeleton, joint) for joint in skeleton.joints]
-    return np.array([row for row, name in enumerate(names) if name not in LEGS])
+    return np.array([row for row, name in enumerate(names) if not any(part in name for part in LEGS)])
 
 
 def pose_boxes(points: Float[np.ndarray, "*batch joint 2"], margin: float = 0.0) -> Float[np.ndarray, "*batch 4"]:

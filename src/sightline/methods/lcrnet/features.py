@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, roi_pool
+from torchvision.ops import FeaturePyramidNetwork, roi_align, roi_pool
+from torchvision.ops.poolers import initLevelMapper
 
 from sightline.nn.backbones import not_fetched, staged
 
@@ -109,18 +112,26 @@ class Pool(nn.Module):
         super().__init__()
         if how == "pool" and len(strides) > 1:
             raise ValueError("pooling: 'pool' is for one map; a pyramid takes align-max or align-mean")
-        self.how, self.stride = how, strides[0]
-        points = CELLS * (2 if how == "align-max" else 1)
-        names = [str(level) for level in range(len(strides))]
-        self.align: Any = MultiScaleRoIAlign(names, points, 1 if how == "align-max" else 2)
+        self.how, self.strides = how, tuple(strides)
+        self.points, self.each = (2 * CELLS, 1) if how == "align-max" else (CELLS, 2)
+        self.level_of = initLevelMapper(round(math.log2(strides[0])), round(math.log2(strides[-1])))
 
     def forward(
-        self, maps: dict[str, Tensor], boxes: list[Float[Tensor, "box 4"]], size: tuple[int, int]
+        self, maps: dict[str, Tensor], boxes: list[Float[Tensor, "box 4"]]
     ) -> Float[Tensor, "boxes channel 7 7"]:
-        """Return features of the boxes (px) of each picture, one picture's after the other's; size: (height, width)."""
+        """Return features of the boxes (px) of each picture, one picture's after the other's.
+
+        In a pyramid a box goes to the level that its size says (224 px to stride 16). Cells lie about their middles.
+        """
         if self.how == "pool":
-            return roi_pool(maps["0"], boxes, CELLS, 1 / self.stride)
-        cells = self.align(maps, boxes, [size] * len(boxes))
+            return roi_pool(maps["0"], boxes, CELLS, 1 / self.strides[0])
+        flat = torch.cat([torch.cat((its.new_full((len(its), 1), row), its), 1) for row, its in enumerate(boxes)])
+        level = self.level_of(boxes) if len(self.strides) > 1 and len(flat) else flat.new_zeros(len(flat))
+        cells = maps["0"].new_zeros(len(flat), maps["0"].shape[1], self.points, self.points)
+        for number, stride in enumerate(self.strides):
+            rows = torch.nonzero(level == number)[:, 0]
+            found = roi_align(maps[str(number)], flat[rows].to(cells), self.points, 1 / stride, self.each, aligned=True)
+            cells = cells.index_copy(0, rows, found.to(cells))
         return functional.max_pool2d(cells, 2) if self.how == "align-max" else cells
 
 

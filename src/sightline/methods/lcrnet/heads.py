@@ -6,7 +6,7 @@ network's memory and work, so they are only ever computed for the classes that a
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -31,6 +31,7 @@ class ByClass(nn.Module):
         self.shared = nn.Linear(features, rank, bias=False) if rank else None
         self.weight = nn.Parameter(_SPREAD * torch.randn(classes, size, rank or features))
         self.bias = nn.Parameter(torch.zeros(classes, size))
+        self._product: Any = None
 
     def forward(
         self, features: Float[Tensor, "pair feature"], classes: Int[Tensor, " pair"]
@@ -43,22 +44,32 @@ class ByClass(nn.Module):
         parts = features[order].split(count.tolist())
         rows = zip(which.tolist(), parts, strict=True)
         made = [functional.linear(part, self.weight[row], self.bias[row]) for row, part in rows]
-        result = torch.cat(made) if made else features.new_zeros(0, self.bias.shape[1])
-        return result[order.argsort()]
+        if not made:  # still of the weights, so that several processes have gradients of the same ones
+            return features.new_zeros(0, self.bias.shape[1]) + 0.0 * (self.weight.sum() + self.bias.sum())
+        return torch.cat(made)[order.argsort()]
 
     def summed(
         self, features: Float[Tensor, "row feature"], summary: Float[Tensor, "out all"]
     ) -> Float[Tensor, "row out"]:
         """Return a linear layer over the numbers of all classes, which are not kept: summary · (W features + b).
 
-        Both are linear, so in evaluation they are multiplied once, and the product is small.
+        Both are linear, so without gradients their product, which is small, is kept for as long as the weights last.
         """
         if self.shared is not None:
             features = self.shared(features)
-        own = self.weight.flatten(0, 1)
         if torch.is_grad_enabled():
-            return functional.linear(functional.linear(features, own, self.bias.flatten()), summary)
-        return functional.linear(features, summary @ own, summary @ self.bias.flatten())
+            every = functional.linear(features, self.weight.flatten(0, 1), self.bias.flatten())
+            return functional.linear(every, summary)
+        parts = (self.weight, self.bias, summary)
+        key = tuple((id(part), part._version, part.device, part.dtype) for part in parts)
+        if self._product is None or self._product[0] != key:
+            product = summary @ self.weight.flatten(0, 1), summary @ self.bias.flatten()
+            self._product = (key, *(part.detach() for part in product))
+        return functional.linear(features, *self._product[1:])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the product behind."""
+        return {**super().__getstate__(), "_product": None}
 
 
 class Estimate(NamedTuple):

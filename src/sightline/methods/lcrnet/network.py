@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import clip_boxes_to_image
+from torchvision.ops import box_iou, clip_boxes_to_image
 
 from sightline.methods.lcrnet.anchors import AnchorPoses
 from sightline.methods.lcrnet.decode import Proposals
@@ -25,6 +25,7 @@ from sightline.nn.backbones import as_input
 
 MOST_PROPOSALS: Final = 20_000
 """Of one picture, whatever the network thinks of it: this bounds memory."""
+_BACKGROUND: Final = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,12 +177,15 @@ class LcrNet(nn.Module):
         people = [TruePeople(*(part.cpu() for part in those)) for those in people]
         true = [true_boxes(those, size, anchors, with_upper=self.config.upper_bodies) for those in people]
         maps, images = self._looked(image)
-        wanted = [{"boxes": those.boxes.to(image.device)} for those in true]
+        nearests = [classes_of(those, anchors) for those in people]
+        wanted = [
+            {"boxes": those.boxes.to(image.device), "known": (nearest[those.person] >= 0).to(image.device)}
+            for those, nearest in zip(true, nearests, strict=True)
+        ]
         boxes, rpn = self.rpn(images, maps, wanted)
         chosen, labels, offsets = [], [], []
-        for found, those, its in zip(boxes, true, people, strict=True):
+        for found, those, its, nearest in zip(boxes, true, people, nearests, strict=True):
             found = torch.cat((clip_boxes_to_image(found.detach().float(), size).cpu(), those.boxes))
-            nearest = classes_of(its, anchors)
             rows, on = sampled(
                 found, those, nearest[those.person] >= 0, count=sampling.boxes, share=sampling.person_share
             )
@@ -189,7 +193,7 @@ class LcrNet(nn.Module):
             chosen.append(found[rows].to(image.device))
             labels.append(targets.label)
             offsets.append(targets.offset)
-        cells = self.pool(maps, chosen, size).flatten(1)
+        cells = self.pool(maps, chosen).flatten(1)
         label = torch.cat(labels).to(image.device)
         offset = self.config.offset_scale * torch.cat(offsets).to(image.device)
         positive, flat = label > 0, 2 * len(self.skeleton)
@@ -217,7 +221,7 @@ class LcrNet(nn.Module):
         maps, images = self._looked(image)
         boxes, _ = self.rpn(images, maps)
         boxes = [clip_boxes_to_image(its.float(), size) for its in boxes]
-        head, estimate = self.heads(self.pool(maps, boxes, size).flatten(1))[-1]
+        head, estimate = self.heads(self.pool(maps, boxes).flatten(1))[-1]
         scores = estimate.logits.float().softmax(-1)[:, 1:].split([len(its) for its in boxes])
         features = estimate.features.split([len(its) for its in boxes])
         return [self._proposals(head.pose, *parts) for parts in zip(boxes, scores, features, strict=True)]
@@ -250,15 +254,33 @@ class LcrNet(nn.Module):
         )
 
 
+class _Proposer(RegionProposalNetwork):
+    """Faster R-CNN's, but for people whose poses are not known: boxes on them are neither people nor background."""
+
+    def assign_targets_to_anchors(
+        self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Label the boxes that proposals start from: 1 for somebody, 0 for background, -1 for what does not count."""
+        known = [{"boxes": target["boxes"][target["known"]]} for target in targets]
+        labels, matched = super().assign_targets_to_anchors(anchors, known)
+        for label, places, target, own in zip(labels, anchors, targets, known, strict=True):
+            others = target["boxes"][~target["known"]]
+            if len(others):
+                near = box_iou(others, places).amax(0)
+                nearer = near > box_iou(own["boxes"], places).amax(0) if len(own["boxes"]) else near > 0
+                label[(near >= _BACKGROUND) & nearer] = -1
+        return labels, matched
+
+
 def _rpn(config: LcrNetConfig, channels: int) -> RegionProposalNetwork:
     """Faster R-CNN's, with its constants."""
     sizes = tuple((size,) for size in config.box_sizes_px) if config.pyramid else (config.box_sizes_px,)
     places = AnchorGenerator(sizes, (config.box_ratios,) * len(sizes))
-    return RegionProposalNetwork(
+    return _Proposer(
         places,
         RPNHead(channels, places.num_anchors_per_location()[0]),
         fg_iou_thresh=0.7,
-        bg_iou_thresh=0.3,
+        bg_iou_thresh=_BACKGROUND,
         batch_size_per_image=256,
         positive_fraction=0.5,
         pre_nms_top_n={"training": 6 * config.proposals_training, "testing": 20 * config.proposals},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +12,16 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from sightline.methods.lcrnet.decode import Integration, Modes, Proposals, integrated, rescored, strongest, suppressed
+from sightline.methods.lcrnet.decode import (
+    SIGMA_BOX_PX,
+    Integration,
+    Modes,
+    Proposals,
+    integrated,
+    rescored,
+    strongest,
+    suppressed,
+)
 from sightline.methods.lcrnet.network import LcrNet
 
 LEAST_SIDE_PX: Final = 8
@@ -37,28 +47,38 @@ class Decoding:
             raise ValueError(f"least_score: expected at least 0, got {self.least_score}")
 
 
-@torch.no_grad()
-def proposals_in(network: LcrNet, pictures: list[UInt8[np.ndarray, "height width 3"]]) -> list[Proposals]:
-    """Return the pose proposals of pictures of any size, one by one, each in its picture's pixels.
+class Looked(NamedTuple):
+    """What a network makes of a picture."""
+
+    proposals: Proposals
+    """In the picture's pixels."""
+    scale: float
+    """Pixels of the network's picture per pixel of the picture: in those σ_b of eq. 6 is meant."""
+
+
+def looked_at(network: LcrNet, pictures: Iterable[UInt8[np.ndarray, "height width 3"]]) -> Iterator[Looked]:
+    """Look at pictures of any size, one by one.
 
     Args:
         network: in evaluation mode.
         pictures: RGB.
     """
-    return [_proposals(network, picture) for picture in pictures]
+    for picture in pictures:
+        yield _looked_at(network, picture)
 
 
-def people_of(proposals: Proposals, network: LcrNet, decoding: Decoding | None = None) -> Modes:
-    """Return the people whom proposals agree on, by falling score.
+def people_of(looked: Looked, network: LcrNet, decoding: Decoding | None = None) -> Modes:
+    """Return the people whom a picture's proposals agree on, by falling score.
 
     Args:
-        proposals: of one picture.
+        looked: of one picture.
         network: whose they are.
         decoding: how they become people.
     """
     decoding = decoding or Decoding()
+    proposals = looked.proposals
     if decoding.rescore:
-        proposals = rescored(proposals, network.skeleton)
+        proposals = rescored(proposals, network.skeleton, SIGMA_BOX_PX / looked.scale)
     ranked = strongest(proposals, network.count)
     if decoding.integrate:
         modes = integrated(ranked, network.skeleton, decoding.integration)
@@ -71,16 +91,17 @@ def people_of(proposals: Proposals, network: LcrNet, decoding: Decoding | None =
     return Modes(*(part[keep] for part in modes))
 
 
-def _proposals(network: LcrNet, picture: np.ndarray) -> Proposals:
+@torch.no_grad()
+def _looked_at(network: LcrNet, picture: np.ndarray) -> Looked:
     height, width = picture.shape[:2]
     if min(height, width) < LEAST_SIDE_PX:
         joints = len(network.skeleton)
-        return Proposals(
-            np.zeros((0, joints, 2)), np.zeros((0, joints, 3)), np.zeros(0), np.zeros((0, 4)), np.zeros(0, bool)
-        )
+        nothing = np.zeros((0, joints, 2)), np.zeros((0, joints, 3)), np.zeros(0), np.zeros((0, 4)), np.zeros(0, bool)
+        return Looked(Proposals(*nothing), 1.0)
     image, scale = scaled(picture, network.scale_of((height, width)))
     (found,) = network(image[None].to(next(network.parameters()).device))
-    return found._replace(poses_px=found.poses_px / scale, boxes_px=found.boxes_px / np.tile(scale, 2))
+    found = found._replace(poses_px=found.poses_px / scale, boxes_px=found.boxes_px / np.tile(scale, 2))
+    return Looked(found, float(np.sqrt(scale.prod())))
 
 
 def scaled(

@@ -18,6 +18,8 @@ from sightline.skeleton import Skeleton
 
 LARGEST_TURN_DEG: Final = 25.0
 """How far a refined match may turn from the view that was found."""
+FARTHEST: Final = 0.5
+"""D_2D beyond which a match says nothing; those of people in poses that motion capture has are about 0.1."""
 _STEPS: Final = 8
 _DAMPING: Final = 1e-3
 _TINY: Final = 1e-12
@@ -46,7 +48,12 @@ class MocapViews:
     index: PoseIndex
 
     def pseudo_truth(
-        self, points_px: Float[Tensor, "person joint 2"], *, refined: bool = False, candidates: int = 8
+        self,
+        points_px: Float[Tensor, "person joint 2"],
+        *,
+        refined: bool = False,
+        candidates: int = 8,
+        farthest: float = FARTHEST,
     ) -> PseudoTruth:
         """Return pose and missing joints of annotated people (eq. 9).
 
@@ -55,6 +62,7 @@ class MocapViews:
             refined: beyond the paper, turn the nearest few views until their joints lie on the annotated ones as well
                 as may be, and take the best; otherwise the nearest view is taken as it is.
             candidates: how many views are turned.
+            farthest: people whose match is farther than this get none: no 3D pose (NaN), and no joint but their own.
 
         Raises:
             ValueError: for other shapes, or people with fewer than three annotated joints.
@@ -67,10 +75,11 @@ class MocapViews:
             poses = turned_onto(poses, points_px.double()[:, None], known[:, None])
             distance = (normalised(poses[..., :2].where(known[:, None, :, None], torch.nan))
                         - normalised(points_px.double())[:, None]).flatten(2).norm(dim=-1)  # fmt: skip
+            distance = distance.nan_to_num(2.0)
             best = distance.argmin(1, keepdim=True)
             distance, rows = distance.gather(1, best), rows.gather(1, best)
             poses = poses.gather(1, best[..., None, None].expand(-1, -1, *poses.shape[2:]))
-        pose = poses[:, 0]
+        pose = torch.where(distance[:, :1, None] <= farthest, poses[:, 0], torch.nan)
         completed = torch.where(known[..., None], points_px, _laid_over(pose[..., :2], points_px, known))
         return PseudoTruth(completed, pose.float(), distance[:, 0], rows[:, 0])
 
@@ -136,7 +145,7 @@ class _Fit(NamedTuple):
 def _fitted(joints_m: Tensor, target: Tensor, known: Tensor) -> _Fit:
     picture = _centred(joints_m[..., :2], known)
     square = picture.square().sum((-2, -1)).clamp_min(_TINY)
-    scale = (picture * target).sum((-2, -1)) / square
+    scale = ((picture * target).sum((-2, -1)) / square).clamp_min(0.0)  # below: a point mirrored, not a view
     missed = scale[..., None, None] * picture - target
     return _Fit(picture, scale, missed, missed.square().sum((-2, -1)))
 

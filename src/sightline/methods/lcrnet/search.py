@@ -5,6 +5,10 @@ what is nearest hangs on which joints those are, and no index over the whole pos
 lie in small cells. A cell's centre c and radius r bound how like the query q any pose in it can be, on any joints V:
 with unit vectors, the angle to a member is at least ∠(q, c_V) − arcsin(r / |c_V|). Cells whose bound is worse than the
 best pose so far are never looked into, and what is found is what looking at every pose would find.
+
+Queries of which all joints are annotated are compared in single precision, others in double: the annotated joints may
+lie so close together that nothing else tells their shape. What is so near that single precision does not order it is
+looked for once more among all poses. Poses themselves are kept in single precision. All of it is on the CPU.
 """
 
 from __future__ import annotations
@@ -27,7 +31,8 @@ _TOGETHER: Final = 16
 _TABLES: Final = 128
 _AT_ONCE: Final = 1 << 17
 _SPARE: Final = 3
-_SLACK: Final = 1e-5  # of cosines in single precision
+_SLACK: Final = 2e-6  # of cosines in single precision
+_SLACK_DOUBLE: Final = 1e-9
 _NEVER: Final = 2.0
 _TINY: Final = 1e-12
 
@@ -51,8 +56,6 @@ class PoseIndex:
     """Numbers of the poses in each cell; −1 where a cell is not full."""
     points: Float[Tensor, "cell member coordinate"]
     """The poses (x of all joints, then y), centred and scaled to norm 1 on all joints."""
-    squares: Float[Tensor, "cell member joint"]
-    """Squared distance of each joint from the pose's middle."""
     centres: Float[Tensor, "cell coordinate"]
     radii: Float[Tensor, " cell"]
     """How far a cell's poses are from its centre, at most."""
@@ -94,10 +97,12 @@ class PoseIndex:
         self, queries: Float[Tensor, "query joint 2"], known: Bool[Tensor, "query joint"], count: int
     ) -> Matches:
         """Look for a batch: first in the likeliest cells, then in more and more that may hold something better."""
-        flat, seen = queries.mT.flatten(1).float(), known.float()
-        asks = _Asks(flat, seen, bool(known.all()))
+        whole = bool(known.all())
+        kind = torch.float32 if whole else torch.float64
+        flat, seen = queries.mT.flatten(1).to(kind), known.to(kind)
+        asks = _Asks(flat, seen, whole)
         bound = self._bounds(asks)
-        best = _Best(len(flat), min(count + _SPARE, self.count), count)
+        best = _Best(len(flat), min(count + _SPARE, self.count), count, _SLACK if whole else _SLACK_DOUBLE)
         for cells in _ROUNDS:
             if cells < bound.shape[1]:
                 first = bound.topk(cells, dim=1).indices
@@ -107,18 +112,31 @@ class PoseIndex:
                 bound.scatter_(1, first, -_NEVER)
         asked, cells = torch.nonzero(bound >= best.needed[:, None].clamp_min(1 - _NEVER), as_tuple=True)
         self._look(best, asks, asked, cells)
-        return self._settled(best, queries, known, count)
+        found = self._settled(best, queries, known, count)
+        for row in torch.nonzero(best.crowded)[:, 0].tolist() if best.cosine.shape[1] < self.count else ():
+            found.rows[row], found.distance[row] = self._looked_through(queries[row], known[row], count)
+        return found
+
+    def _looked_through(self, query: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Measure all poses, in double precision."""
+        apart = torch.empty(self.count, dtype=torch.float64)
+        order, points = self.order.flatten(), self.points.flatten(0, 1)
+        for some in torch.nonzero(order >= 0)[:, 0].split(_AT_ONCE):
+            apart[order[some]] = _distances(points[some], query, known)
+        nearest = apart.topk(count, largest=False)
+        return nearest.indices, nearest.values
 
     def _bounds(self, asks: _Asks) -> Float[Tensor, "query cell"]:
         """The largest cosine that a pose of a cell may have with a query, on its annotated joints."""
-        along = asks.flat @ self.centres.T
+        centres, radii = self.centres.to(asks.flat), self.radii.to(asks.flat)
+        along = asks.flat @ centres.T
         if asks.whole:
-            square, radius = self.centres.square().sum(1), self.radii
+            square, radius = centres.square().sum(1), radii
         else:
-            x, y = self.centres.unflatten(1, (2, -1)).unbind(1)
+            x, y = centres.unflatten(1, (2, -1)).unbind(1)
             middle = (asks.seen @ x.T).square_() + (asks.seen @ y.T).square_()
             square = asks.seen @ (x * x + y * y).T - middle / asks.seen.sum(1, keepdim=True)
-            radius = torch.minimum((asks.seen @ self.joint_radii.T).sqrt_(), self.radii)
+            radius = torch.minimum((asks.seen @ self.joint_radii.to(radii).T).sqrt_(), radii)
         length = square.clamp_min(_TINY).sqrt()
         cosine, sine = (along / length).clamp_(-1, 1), (radius / length).clamp_(max=1.0)
         level = (1 - sine * sine).sqrt_()  # cos(∠ − arcsin) without the angles
@@ -148,22 +166,30 @@ class PoseIndex:
         self, asks: _Asks, cells: Int[Tensor, " table"], who: Int[Tensor, "table seat"]
     ) -> Float[Tensor, "table member seat"]:
         """How like the queries at each table the poses of its cell are, on each query's annotated joints."""
-        members = self.points[cells]
+        members = self.points[cells].to(asks.flat)
         along = members @ asks.flat[who].mT
         if asks.whole:
             return along
         own = asks.seen[who].mT
         x, y = members.unflatten(2, (2, -1)).unbind(2)
-        square = self.squares[cells] @ own - ((x @ own).square_() + (y @ own).square_()) / own.sum(1, keepdim=True)
+        square = (x * x + y * y) @ own - ((x @ own).square_() + (y @ own).square_()) / own.sum(1, keepdim=True)
         return along / square.clamp_min_(_TINY).sqrt_()
 
     def _settled(self, best: _Best, queries: Tensor, known: Tensor, count: int) -> Matches:
         """Measure the best once more, in double precision, and return them in order."""
-        poses = self.points.flatten(0, 1)[self.place[best.rows]].double().unflatten(-1, (2, -1)).mT
-        poses = normalised(torch.where(known[:, None, :, None], poses, torch.nan))
-        apart = (poses - queries[:, None]).flatten(2).norm(dim=-1)
+        poses = self.points.flatten(0, 1)[self.place[best.rows]]
+        poses = poses.double().unflatten(-1, (2, -1)).mT.where(known[:, None, :, None], torch.nan)
+        apart = (normalised(poses) - queries[:, None]).flatten(2).norm(dim=-1).nan_to_num(2.0)
         nearest = apart.topk(count, dim=1, largest=False)
         return Matches(best.rows.gather(1, nearest.indices), nearest.values)
+
+
+def _distances(
+    points: Float[Tensor, "pose coordinate"], query: Float[Tensor, "joint 2"], known: Bool[Tensor, " joint"]
+) -> Float[Tensor, " pose"]:
+    """D_2D between poses of the index and a query; 2, the largest, for those whose known joints lie in one point."""
+    poses = points.double().unflatten(-1, (2, -1)).mT[:, known]
+    return (normalised(poses) - query[known]).flatten(1).norm(dim=-1).nan_to_num(2.0)
 
 
 class _Asks(NamedTuple):
@@ -177,15 +203,20 @@ class _Asks(NamedTuple):
 class _Best:
     """The likest poses of each query so far; some to spare, since single precision does not order the likest."""
 
-    def __init__(self, queries: int, keep: int, count: int) -> None:
-        self.cosine = torch.full((queries, keep), -_NEVER)
+    def __init__(self, queries: int, keep: int, count: int, slack: float) -> None:
+        self.cosine = torch.full((queries, keep), -_NEVER, dtype=torch.float64)
         self.rows = torch.zeros(queries, keep, dtype=torch.long)
-        self._count = count
+        self._count, self._slack = count, slack
 
     @property
     def needed(self) -> Float[Tensor, " query"]:
         """The cosine that a pose has to reach to be of interest."""
-        return self.cosine[:, self._count - 1] - _SLACK
+        return self.cosine[:, self._count - 1] - self._slack
+
+    @property
+    def crowded(self) -> Bool[Tensor, " query"]:
+        """Where there may be more poses that are as good as the last one kept."""
+        return self.cosine[:, -1] >= self.needed
 
     def take(self, query: Int[Tensor, " found"], cosine: Float[Tensor, " found"], row: Int[Tensor, " found"]) -> None:
         """Take what is better. A query may come several times, but never twice with one pose."""
@@ -193,9 +224,9 @@ class _Best:
             return
         keep, touched = self.cosine.shape[1], torch.unique(query)
         query = torch.cat((touched.repeat_interleave(keep), query))
-        cosine = torch.cat((self.cosine[touched].flatten(), cosine))
+        cosine = torch.cat((self.cosine[touched].flatten(), cosine.double()))
         row = torch.cat((self.rows[touched].flatten(), row))
-        order = (2 * _NEVER * query.double() - cosine.double()).argsort()
+        order = (2 * _NEVER * query.double() - cosine).argsort()
         query, cosine, row = query[order], cosine[order], row[order]
         starts = torch.searchsorted(query, touched)
         size = torch.diff(starts, append=starts.new_tensor([len(query)]))
@@ -240,7 +271,6 @@ def pose_index(points: Float[Tensor, "pose joint 2"], *, cell: int = CELL) -> Po
         count=count,
         order=torch.where(real, order, -1),
         points=members,
-        squares=members.unflatten(2, (2, -1)).square().sum(2),
         centres=centres,
         radii=apart.sum(2).amax(1).sqrt(),
         joint_radii=apart.amax(1),

@@ -112,7 +112,7 @@ def sampled(
     is_person = overlap >= POSITIVE_IOU
     usable = known[on.clamp_min(0)] if len(known) else torch.zeros(len(proposals), dtype=torch.bool)
     person, ground = torch.nonzero(is_person & usable)[:, 0], torch.nonzero(~is_person)[:, 0]
-    person = person[torch.randperm(len(person))[: int(count * share)]]
+    person = person[torch.randperm(len(person))[: max(1, int(count * share))]]
     ground = ground[torch.randperm(len(ground))[: count - len(person)]]
     rows = torch.cat((person, ground))
     return rows, torch.where(is_person[rows], on[rows], -1)
