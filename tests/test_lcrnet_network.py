@@ -386,7 +386,7 @@ def test_it_learns_a_picture_by_heart(anchors: AnchorPoses) -> None:
             image[0, :, max(0, y - 4) : y + 5, max(0, x - 4) : x + 5] = colour
     net = network(anchors)
     optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
-    for _ in range(150):
+    for _ in range(400):
         losses = net.losses(image, [people], Sampling(boxes=32, person_share=0.5))
         optimizer.zero_grad()
         losses.total.backward()
