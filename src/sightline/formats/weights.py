@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from sightline.errors import InputError, UsageError
 from sightline.formats.atomic import atomic_path
 from sightline.formats.strict import check_keys, load_json
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +130,35 @@ def write_weights(state: Mapping[str, Tensor], folder: Path, **facts: Any) -> Pa
     with atomic_path(folder / f"{passport.name}.json") as temporary:
         temporary.write_text(json.dumps(asdict(passport), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return passport
+
+
+def load_network(
+    name_or_path: str | Path, method: str, build: Callable[[Passport], Network]
+) -> tuple[Network, Passport]:
+    """Return a trained network in evaluation mode on the CPU, and its passport.
+
+    Args:
+        name_or_path: weights inside the package by name, or the path of a passport or its safetensors file.
+        method: whose weights they must be.
+        build: makes the network that a passport tells of, in which its weights are put.
+
+    Raises:
+        UsageError: if there are no such weights.
+        InputError: if the files are broken or belong to another method or network.
+    """
+    path = find_passport(name_or_path)
+    passport = read_passport(path)
+    if passport.method != method:
+        raise InputError(f"{path}: expected weights of method '{method}', got '{passport.method}'")
+    try:
+        network = build(passport)
+        network.load_state_dict(read_weights(passport, path.parent), strict=True)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: its network and its weights do not fit together ({reason})") from error
+    return network.eval().requires_grad_(False), passport
+
+
+def model_settings(passport: Passport) -> dict[str, Any]:
+    """Return what a network is made of, as its configuration takes it: lists are tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in passport.model.items()}

@@ -110,9 +110,9 @@ def turned_onto(
     Levenberg's steps on the rotation; scale and place are the best ones, in closed form, at every step. No step is
     taken that does not come nearer, or that turns a pose by more than `LARGEST_TURN_DEG` from where it was.
     """
-    joints_m, points_px = torch.broadcast_tensors(joints_m, torch.cat((points_px, points_px[..., :1]), dim=-1))
-    known = known.expand(joints_m.shape[:-1])
-    target = _centred(points_px[..., :2], known)
+    shape = torch.broadcast_shapes(joints_m.shape[:-1], points_px.shape[:-1], known.shape)
+    joints_m, known = joints_m.expand(*shape, 3), known.expand(shape)
+    target = _centred(points_px.expand(*shape, 2), known)
     turn = torch.eye(3, dtype=joints_m.dtype).expand(*joints_m.shape[:-2], 3, 3)
     damping = joints_m.new_full(joints_m.shape[:-2], _DAMPING)
     still, fit = turn, _fitted(joints_m, target, known)
@@ -127,8 +127,7 @@ def turned_onto(
         after = _fitted(joints_m @ further.mT, target, known)
         better = (after.cost < fit.cost) & (rotation_angle(further, still) <= math.radians(LARGEST_TURN_DEG))
         turn = torch.where(better[..., None, None], further, turn)
-        fit = _Fit(*(torch.where(better.view(*better.shape, *[1] * (new.ndim - better.ndim)), new, old)
-                     for new, old in zip(after, fit, strict=True)))  # fmt: skip
+        fit = _fitted(joints_m @ turn.mT, target, known)
         damping = torch.where(better, damping / 4, damping * 8)
     return joints_m @ turn.mT
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from sightline.errors import InputError
-from sightline.formats.weights import Passport, find_passport, read_passport, read_weights
+from sightline.formats.weights import Passport, load_network, model_settings
 from sightline.methods.lcrnet.anchors import AnchorPoses
 from sightline.methods.lcrnet.network import LcrNet, LcrNetConfig
 from sightline.skeleton import get_skeleton
@@ -26,21 +25,12 @@ def load_lcrnet(name_or_path: str | Path) -> tuple[LcrNet, Passport]:
         UsageError: if there are no such weights.
         InputError: if the files are broken or belong to another method or network.
     """
-    path = find_passport(name_or_path)
-    passport = read_passport(path)
-    if passport.method != METHOD:
-        raise InputError(f"{path}: expected weights of method '{METHOD}', got '{passport.method}'")
-    try:
-        known: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in passport.model.items()
-        }
-        network = LcrNet(LcrNetConfig(**known), blank_anchors(passport.recipe["skeleton"], passport.recipe["anchors"]))
-        network.load_state_dict(read_weights(passport, path.parent), strict=True)
-        assert len(network.anchors)  # which are part of the weights, and are checked
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: its network and its weights do not fit together ({reason})") from error
-    return network.eval().requires_grad_(False), passport
+
+    def built(passport: Passport) -> LcrNet:
+        anchors = blank_anchors(passport.recipe["skeleton"], passport.recipe["anchors"])
+        return LcrNet(LcrNetConfig(**model_settings(passport)), anchors)
+
+    return load_network(name_or_path, METHOD, built)
 
 
 def blank_anchors(skeleton: str, count: int) -> AnchorPoses:
