@@ -27,6 +27,7 @@ SMALL = LcrNetConfig(
     short_px=160, long_px=320, box_sizes_px=(48, 96, 144), proposals=20, proposals_training=40,
 )  # fmt: skip
 PYRAMID = replace(SMALL, pyramid=True, box_sizes_px=(24, 48, 96, 144), summary=0, rank=8, pooling="align-mean")
+COARSE = replace(PYRAMID, finest=8, box_sizes_px=(48, 96, 144), backbone_stem=8)
 SIZE = (160, 200)
 
 
@@ -143,6 +144,18 @@ def test_a_pyramid_has_four_levels() -> None:
     assert [tuple(level.shape) for level in found.values()] == [(1, 12, 64 // s, 96 // s) for s in (4, 8, 16, 32)]
 
 
+def test_a_coarse_pyramid_and_a_narrow_stem_save_work() -> None:
+    whole, small = (
+        Maps("resnet10t", channels=12, pyramid=True, **own).eval() for own in ({}, {"finest": 8, "stem": 8})
+    )
+    with torch.no_grad():
+        found = small(torch.zeros(1, 3, 64, 96))
+    assert small.strides == (8, 16, 32)
+    assert [level.shape[-1] for level in found.values()] == [12, 6, 3]
+    first = [next(part for part in maps.net.modules() if isinstance(part, nn.Conv2d)) for maps in (whole, small)]
+    assert first[1].out_channels * 4 == first[0].out_channels
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -153,6 +166,11 @@ def test_a_pyramid_has_four_levels() -> None:
         (lambda: replace(SMALL, hidden=0), "hidden: expected at least 1"),
         (lambda: replace(SMALL, long_px=100), "long_px"),
         (lambda: replace(SMALL, pyramid=True), "expected 4, one per level"),
+        (lambda: replace(COARSE, finest=4), "expected 4, one per level"),
+        (lambda: replace(COARSE, finest=2), "finest: expected one of 4, 8, 16, 32, got 2"),
+        (lambda: Maps("vgg16", stem=8), "one map"),
+        (lambda: Maps("mobilenetv3_small_100", stem=8), "cannot have a stem of 8"),
+        (lambda: Maps("resnet10t", stem=8, pretrained=True), "train without pretrained"),
         (lambda: replace(SMALL, box_sizes_px=()), "expected positive numbers"),
         (lambda: replace(SMALL, dropout=1.0), "dropout"),
         (lambda: Sampling(person_share=0.0), "above 0"),
@@ -223,7 +241,7 @@ def test_boxes_are_drawn_by_share_and_overlap(anchors: AnchorPoses) -> None:
 # ----------------------------------------------------------------------------------------------------------- network
 
 
-@pytest.mark.parametrize("config", [SMALL, PYRAMID, replace(SMALL, upper_bodies=False, pooling="pool")])
+@pytest.mark.parametrize("config", [SMALL, PYRAMID, COARSE, replace(SMALL, upper_bodies=False, pooling="pool")])
 def test_every_parameter_learns(anchors: AnchorPoses, config: LcrNetConfig) -> None:
     net = network(anchors, config)
     people = [standing(views()[0]), nobody()]
@@ -319,7 +337,7 @@ def test_answers_do_not_hang_on_what_was_seen_before(anchors: AnchorPoses, confi
         assert_allclose(one, other, atol=1e-9)
 
 
-@pytest.mark.parametrize("config", [SMALL, PYRAMID])
+@pytest.mark.parametrize("config", [SMALL, PYRAMID, COARSE])
 def test_boxes_are_pooled_where_they_are(anchors: AnchorPoses, config: LcrNetConfig) -> None:
     """In maps of ramps, whose middle is known, at every level and for pictures whose sides are no multiples."""
     pool_strides = network(anchors, config).maps.strides

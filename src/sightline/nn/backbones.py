@@ -22,7 +22,7 @@ def as_input(image: Float[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*b
 
 
 def staged(
-    name: str, *, pretrained: bool = False, widths: Sequence[int] = ()
+    name: str, *, pretrained: bool = False, widths: Sequence[int] = (), stem: int = 0
 ) -> tuple[nn.ModuleDict, dict[str, tuple[int, int]]]:
     """Return a network of timm's as modules to call one after the other, without what follows its last features.
 
@@ -30,6 +30,8 @@ def staged(
         name: by which timm knows it.
         pretrained: whether to load timm's weights, which are downloaded.
         widths: channels of its stages from stride 4 on, where they may be chosen; none takes its own.
+        stem: width of what comes before them in a residual network, where most of the work of a small one is: 32 is
+            usual; 0 takes its own.
 
     Returns:
         The modules, and stride and channels by the name of each module that ends a stage.
@@ -41,9 +43,10 @@ def staged(
     import timm
     from timm.models import FeatureListNet
 
-    if widths and pretrained:
+    if (widths or stem) and pretrained:
         raise ValueError(f"backbone_channels: timm's weights of {name} are of its own widths; train without pretrained")
     own: dict[str, Any] = {"channels": tuple(widths)} if widths else {}
+    own |= {"stem_width": stem} if stem else {}
     try:
         net = timm.create_model(name, pretrained=pretrained, features_only=True, **own)
         if not isinstance(net, FeatureListNet):
@@ -52,8 +55,9 @@ def staged(
     except OSError as error:
         raise not_fetched(name, error) from error
     except (RuntimeError, TypeError, IndexError) as error:
-        if widths:
-            raise ValueError(f"backbone_channels: {name} cannot have stages of {tuple(widths)} ({error})") from error
+        if widths or stem:
+            asked = f"stages of {tuple(widths)}" if widths else f"a stem of {stem}"
+            raise ValueError(f"backbone_channels: {name} cannot have {asked} ({error})") from error
         raise ValueError(f"backbone: timm has no network '{name}' whose stages can be had ({error})") from error
     if not isinstance(net, FeatureListNet):
         raise ValueError(f"backbone: the features of {name} cannot be had stage by stage")

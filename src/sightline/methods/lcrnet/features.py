@@ -20,17 +20,20 @@ STRIDE: Final = 16
 """Pixels per cell of the map of a backbone without a pyramid."""
 CELLS: Final = 7
 """A box becomes so many cells, across and down."""
-_LEVELS: Final = (4, 8, 16, 32)
+LEVELS: Final = (4, 8, 16, 32)
+"""Strides that a feature pyramid may have; it ends with the last."""
 
 
 class Maps(nn.Module):
-    """A backbone's maps: one of stride 16, or a feature pyramid's of strides 4 to 32.
+    """A backbone's maps: one of stride 16, or a feature pyramid's up to stride 32.
 
     Args:
         name: vgg16, as in the paper (torchvision's, up to its last convolution), or any network of timm's with stages.
         widths: channels of the stages from stride 4 on, where they may be chosen; none takes the network's own.
         channels: of each map; 0 leaves the single map's as they are.
         pyramid: whether to build a feature pyramid.
+        finest: stride of its first level, 4 or more.
+        stem: width of what comes before the stages of a residual network; 0 takes its own.
         pretrained: whether to load weights that learnt ImageNet, which are downloaded.
 
     Raises:
@@ -45,18 +48,20 @@ class Maps(nn.Module):
         widths: Sequence[int] = (),
         channels: int = 0,
         pyramid: bool = False,
+        finest: int = LEVELS[0],
+        stem: int = 0,
         pretrained: bool = False,
     ) -> None:
         super().__init__()
         if name == "vgg16":
-            if pyramid or widths:
+            if pyramid or widths or stem:
                 raise ValueError("backbone: vgg16 has one map, of its own width; a pyramid needs a network of timm's")
             self.net, stages = _vgg16(pretrained), {}
             found = {STRIDE: 512}
         else:
-            self.net, stages = staged(name, pretrained=pretrained, widths=widths)
+            self.net, stages = staged(name, pretrained=pretrained, widths=widths, stem=stem)
             found = dict(stages.values())
-        self.strides = _LEVELS if pyramid else (STRIDE,)
+        self.strides = LEVELS[LEVELS.index(finest) :] if pyramid else (STRIDE,)
         if missing := [stride for stride in self.strides if stride not in found]:
             raise ValueError(f"backbone: {name} has no features at stride {missing[0]}")
         if pyramid and not channels:

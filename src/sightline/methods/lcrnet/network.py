@@ -18,7 +18,7 @@ from torchvision.ops import box_iou, clip_boxes_to_image
 
 from sightline.methods.lcrnet.anchors import AnchorPoses
 from sightline.methods.lcrnet.decode import Proposals
-from sightline.methods.lcrnet.features import CELLS, Maps, Pool, Pooling, padded
+from sightline.methods.lcrnet.features import CELLS, LEVELS, Maps, Pool, Pooling, padded
 from sightline.methods.lcrnet.heads import Heads
 from sightline.methods.lcrnet.targets import TruePeople, classes_of, sampled, targets_of, true_boxes
 from sightline.nn.backbones import as_input
@@ -35,7 +35,11 @@ class LcrNetConfig:
     backbone: str = "vgg16"
     backbone_channels: tuple[int, ...] = ()
     """Widths of a residual network's stages; none takes the network's own."""
+    backbone_stem: int = 0
+    """Width of what comes before them; 0 takes the network's own."""
     pyramid: bool = False
+    finest: int = 4
+    """Stride of the pyramid's first level."""
     channels: int = 0
     """Of each map; 0 leaves those of a single map as they are."""
     pooling: Pooling = "align-max"
@@ -65,6 +69,7 @@ class LcrNetConfig:
         low = {
             "hidden": 1,
             "summary": 0,
+            "backbone_stem": 0,
             "rank": 0,
             "channels": 0,
             "proposals": 1,
@@ -78,8 +83,13 @@ class LcrNetConfig:
             raise ValueError(f"long_px: expected at least short_px, {self.short_px}, got {self.long_px}")
         if not self.box_sizes_px or not self.box_ratios or min((*self.box_sizes_px, *self.box_ratios)) <= 0:
             raise ValueError("box_sizes_px, box_ratios: expected positive numbers")
-        if self.pyramid and len(self.box_sizes_px) != 4:
-            raise ValueError(f"box_sizes_px: expected 4, one per level of the pyramid, got {len(self.box_sizes_px)}")
+        if self.finest not in LEVELS:
+            raise ValueError(f"finest: expected one of {', '.join(map(str, LEVELS))}, got {self.finest}")
+        levels = len(LEVELS) - LEVELS.index(self.finest)
+        if self.pyramid and len(self.box_sizes_px) != levels:
+            raise ValueError(
+                f"box_sizes_px: expected {levels}, one per level of the pyramid, got {len(self.box_sizes_px)}"
+            )
         if not (0 <= self.dropout < 1 and self.offset_scale > 0):
             raise ValueError("dropout, offset_scale: expected a share below 1 and a positive number")
 
@@ -132,7 +142,7 @@ class LcrNet(nn.Module):
         self.classes = self.count * (2 if config.upper_bodies else 1)
         self.maps = Maps(
             config.backbone, widths=config.backbone_channels, channels=config.channels,
-            pyramid=config.pyramid, pretrained=pretrained,
+            pyramid=config.pyramid, finest=config.finest, stem=config.backbone_stem, pretrained=pretrained,
         )  # fmt: skip
         self.pool = Pool(config.pooling, self.maps.strides)
         self.rpn = _rpn(config, self.maps.channels)
