@@ -15,6 +15,7 @@ from typing import Any
 
 from readme_tables import ROOT, origin, report, table
 from tables_bodies import render_domain, render_speed, retargeting
+from tables_perspective_image import perspective_image
 from tables_perspose import perspose, perspose_weights
 
 Rows = Sequence[Mapping[str, Any]]
@@ -387,7 +388,11 @@ def deeplift_speed() -> str:
 
 
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "docs/perspective.md": {"perspective lifting": perspective_lifting, "perspective speed": perspective_speed},
+    "docs/perspective.md": {
+        "perspective lifting": perspective_lifting,
+        "perspective image": perspective_image,
+        "perspective speed": perspective_speed,
+    },
     "docs/perspose.md": {"perspose weights": perspose_weights, "perspose": perspose},
     "docs/prior.md": {
         "priors": priors,

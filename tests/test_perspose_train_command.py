@@ -72,7 +72,7 @@ def test_training_on_sets_ends_in_weights(sets: tuple[Path, Path], capsys: pytes
         ("train perspose-synth --pictures train --held-out train", "holds the same pictures as"),
         ("train perspose-synth --library x.npz", "learns from pictures; give --pictures"),
         ("train abspose-smoke --pictures train", "learns from motion capture"),
-        ("train abspose-smoke --workers 2", "cuts out no crops"),
+        ("train abspose-smoke --workers 2", "reads no pictures"),
         ("train abspose-smoke --compile", "are not compiled"),
         ("train perspose-smoke --pictures train", "--held-out: this recipe needs two rendered sets"),
         ("train perspose-synth --pictures nowhere --held-out test", "nowhere"),

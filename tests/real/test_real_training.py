@@ -178,12 +178,15 @@ def test_a_finished_run_is_its_own_and_can_be_started_from(desk: Path, capsys: p
             "tests/keypoints.json: expected a file of poses to be scored on",
         ),
         (TESTS, "--pictures: expected a rendered set to learn from, or --real"),
-        ("--pictures set --held-out others --shares 1", "--shares, --held-out-pictures: expected --real"),
+        (
+            "--pictures set --held-out others --shares 1 2",
+            "--shares: expected a positive number for each file of --real",
+        ),
         (f"{REAL} --real-pictures real/nowhere {TESTS}", "real/nowhere: expected the folder or film"),
         (f"{REAL} --real-camera none none {TESTS}", "--real-camera: expected a camera's file, or none, for each of 1"),
         (f"{REAL} --real-camera camera.json {TESTS}", "--real-camera: expected none for real/poses.json, since poses"),
         (f"{REAL} --real-camera real/poses.json {TESTS}", "real/poses.json"),
-        ("--pictures set --held-out others --real-camera camera.json", "--real-camera, --shares, --held-out-pictures"),
+        ("--pictures set --held-out others --real-camera camera.json", "--real-camera, --held-out-pictures: expected"),
     ],
 )
 def test_complaints(desk: Path, capsys: pytest.CaptureFixture[str], options: str, message: str) -> None:

@@ -23,8 +23,10 @@ from sightline.errors import UsageError
 if TYPE_CHECKING:
     from sightline.cli.train_pictures import PictureOptions
     from sightline.formats.weights import Passport
-    from sightline.training.config import LifterConfig, PartialRunConfig, PersPoseRunConfig
+    from sightline.training.config import LcrNetRunConfig, LifterConfig, PartialRunConfig, PersPoseRunConfig
     from sightline.training.run import Trained
+
+    AnyConfig = LifterConfig | PartialRunConfig | PersPoseRunConfig | LcrNetRunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,8 @@ class Train:
     """Name of the recipe, such as abspose-mocap."""
     library: MaybePath = None
     """Motion capture as `sightline prepare mocap` writes it; procedural poses for smoke runs when left out."""
-    pictures: MaybePath = None
-    """For recipes that learn from pictures: a set as `sightline render` writes it."""
+    pictures: tuple[Path, ...] = ()
+    """For recipes that learn from pictures: sets as `sightline render` writes them."""
     real: tuple[Path, ...] = ()
     """For these: labels of real people, alone or beside --pictures: files of poses, or of any tool's 2D keypoints."""
     real_pictures: tuple[Path, ...] = ()
@@ -45,13 +47,17 @@ class Train:
     """For each file of --real, in their order, the camera of all its pictures, a file, or "none": 2D labels do not say
     theirs, which may be known; poses bring their own."""
     shares: tuple[float, ...] = ()
-    """How often people are drawn of each file of --real and, last, of --pictures; all alike when left out."""
+    """How often pictures are drawn of each file of --real and, last, of each set of --pictures; all alike when left
+    out."""
     held_out: MaybePath = None
     """For these: other people, on whom the network is validated and scored: a rendered set, or a file of poses."""
     held_out_pictures: MaybePath = None
     """For a file of poses: the folder of its photos, or its film."""
     out: MaybeOut = None
     """Folder of the run: checkpoints, TensorBoard logs, weights with their passport; runs/RECIPE by default."""
+    anchors: MaybePath = None
+    """For lcrnet: anchor poses as `sightline fit anchors` writes them; by default they are fitted to the pictures'
+    people."""
     error_model: MaybePath = None
     """Detector errors to train with, as `sightline fit noise` writes them."""
     start_from: MaybeText = None
@@ -89,18 +95,20 @@ class Train:
             return 0
         print(f"{trained.steps} steps (taken up at {trained.resumed_from}) → {folder / passport.file}")
         for test, scores in passport.expected.items():
-            print(
-                f"  {test}: "
-                + ", ".join(f"{name.removesuffix('_mm')} {value:.1f} mm" for name, value in scores.items())
-            )
+            print(f"  {test}: " + ", ".join(_with_unit(name, value) for name, value in scores.items()))
         return 0
 
-    def _trained(
-        self, config: LifterConfig | PartialRunConfig | PersPoseRunConfig, first: Any, folder: Path
-    ) -> tuple[Trained, Passport | None]:
+    def _trained(self, config: AnyConfig, first: Any, folder: Path) -> tuple[Trained, Passport | None]:
         """Train and ship; no passport from processes but the first."""
-        from sightline.training.config import PersPoseRunConfig
+        from sightline.training.config import LcrNetRunConfig, PersPoseRunConfig
 
+        if isinstance(config, LcrNetRunConfig):
+            from sightline.cli.train_scenes import train_on_scenes
+
+            return train_on_scenes(
+                config, first, folder, sources=self._sources(), library=self.library, anchors=self.anchors,
+                accelerator=self.accelerator, devices=self.devices, command=recorded_command(),
+            )  # fmt: skip
         if isinstance(config, PersPoseRunConfig):
             from sightline.cli.train_pictures import train_on_pictures
 
@@ -130,29 +138,16 @@ class Train:
             shares=self.shares, held_out=self.held_out, held_out_pictures=self.held_out_pictures,
         )  # fmt: skip
 
-    def _config(self) -> tuple[LifterConfig | PartialRunConfig | PersPoseRunConfig, Any]:
+    def _config(self) -> tuple[AnyConfig, Any]:
         """The recipe with what the options change, and the network that the run starts from."""
         from sightline.methods.abspose.noise import read_error_model
-        from sightline.methods.abspose.weights import load_lifter
-        from sightline.methods.perspose.weights import load_perspose
         from sightline.recipes.catalogue import RECIPES
-        from sightline.training.config import LifterConfig, PersPoseRunConfig
+        from sightline.training.config import LifterConfig
 
         if self.recipe not in RECIPES:
             raise UsageError(f"recipe: expected one of {', '.join(RECIPES)}, got '{self.recipe}'")
-        sees = isinstance(RECIPES[self.recipe](), PersPoseRunConfig)
-        if self.library is None and not sees and not self.recipe.endswith("-smoke"):
-            raise UsageError(
-                "--library: this recipe needs motion capture; make a library with `sightline prepare mocap`"
-            )
-        if sees and self.library is not None:
-            raise UsageError("--library: this recipe learns from pictures; give --pictures and --held-out")
-        if not sees and self._sources().given:
-            raise UsageError("--pictures, --real, --held-out: this recipe learns from motion capture; give --library")
-        if not sees and self.workers is not None:
-            raise UsageError("--workers: this recipe cuts out no crops")
-        if not sees and self.compile:
-            raise UsageError("--compile: this recipe's networks are not compiled")
+        config = RECIPES[self.recipe]()
+        self._check_fit(config)
         changes = {
             "steps": self.steps,
             "seed": self.seed,
@@ -161,9 +156,7 @@ class Train:
             "compile": self.compile or None,
         }
         try:
-            config = replace(
-                RECIPES[self.recipe](), **{key: value for key, value in changes.items() if value is not None}
-            )
+            config = replace(config, **{key: value for key, value in changes.items() if value is not None})
         except ValueError as error:
             raise UsageError(str(error)) from error
         if self.error_model is not None:
@@ -177,8 +170,30 @@ class Train:
                     f"train that first and name its passport here"
                 )
             return config, None
-        network, passport = (load_perspose if sees else load_lifter)(self.start_from)
+        network, passport = _loaded(config, self.start_from)
         return replace(config, start_from=f"{passport.name} (sha256 {passport.sha256[:16]})"), network
+
+    def _check_fit(self, config: AnyConfig) -> None:
+        """Refuse options that a recipe has no use for, and ask for what it needs."""
+        from sightline.training.config import LcrNetRunConfig, PersPoseRunConfig
+
+        crops, scenes = isinstance(config, PersPoseRunConfig), isinstance(config, LcrNetRunConfig)
+        if crops and self.library is not None:
+            raise UsageError("--library: this recipe learns from pictures; give --pictures and --held-out")
+        if not scenes and self.anchors is not None:
+            raise UsageError("--anchors: this recipe has no anchor poses")
+        if not crops and self.compile:
+            raise UsageError("--compile: this recipe's networks are not compiled")
+        if crops or scenes:
+            return
+        if self.library is None and not self.recipe.endswith("-smoke"):
+            raise UsageError(
+                "--library: this recipe needs motion capture; make a library with `sightline prepare mocap`"
+            )
+        if self._sources().given:
+            raise UsageError("--pictures, --real, --held-out: this recipe learns from motion capture; give --library")
+        if self.workers is not None:
+            raise UsageError("--workers: this recipe reads no pictures")
 
     def _check_devices(self) -> None:
         """Refuse devices that this machine does not have, before anything is written."""
@@ -194,3 +209,21 @@ class Train:
             raise UsageError(
                 f"--accelerator: {self.devices} of '{self.accelerator}' cannot be used ({reason})"
             ) from error
+
+
+def _loaded(config: AnyConfig, weights: str) -> tuple[Any, Passport]:
+    """The network that a run starts from."""
+    from sightline.methods.abspose.weights import load_lifter
+    from sightline.methods.lcrnet.weights import load_lcrnet
+    from sightline.methods.perspose.weights import load_perspose
+    from sightline.training.config import LcrNetRunConfig, PersPoseRunConfig
+
+    if isinstance(config, PersPoseRunConfig):
+        return load_perspose(weights)
+    return load_lcrnet(weights) if isinstance(config, LcrNetRunConfig) else load_lifter(weights)
+
+
+def _with_unit(name: str, value: float) -> str:
+    """A score in words, whose name ends with its unit."""
+    what, _, unit = name.rpartition("_")
+    return f"{what} {value:.1f} {'%' if unit == 'percent' else unit}"

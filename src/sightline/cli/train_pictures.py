@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from sightline.cli.options import progress_bar
 from sightline.errors import UsageError
@@ -19,11 +20,21 @@ _SMOKE: Final = (48, 16)
 """People of a smoke run, to learn from and to be scored on."""
 
 
+@runtime_checkable
+class Digested(Protocol):
+    """What says by its digest what it is, up to the first comma."""
+
+    @property
+    def digest(self) -> str:
+        """The digest."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class PictureOptions:
     """Where the pictures come from, as `sightline train` is told; its help says what each is."""
 
-    pictures: Path | None
+    pictures: tuple[Path, ...]
     real: tuple[Path, ...]
     real_pictures: tuple[Path, ...]
     real_camera: tuple[str, ...]
@@ -86,7 +97,25 @@ def rendered_credit(people: Any) -> str:
     return f"rendered people ({people.digest}): {'; '.join(owed)}; acknowledgements and licence texts in NOTICE"
 
 
-def check_apart(train: People, test: People, pictures: Path | None, held_out: Path | None) -> None:
+def check_shares(sources: PictureOptions) -> None:
+    """Raise `UsageError` unless there is a positive share for each source, or none at all."""
+    parts = len(sources.real) + len(sources.pictures)
+    if sources.shares and (len(sources.shares) != parts or min(sources.shares) <= 0):
+        raise UsageError(
+            f"--shares: expected a positive number for each file of --real and each set of --pictures, {parts} in "
+            f"all, got {' '.join(f'{share:g}' for share in sources.shares)}"
+        )
+
+
+def in_shares(words: Sequence[str], shares: Sequence[float]) -> str:
+    """Return words of credit for several sources, with their shares; of one alone as they are."""
+    if len(words) == 1:
+        return words[0]
+    shares = shares or (1.0,) * len(words)
+    return "; ".join(f"{share / sum(shares):.0%} {word}" for share, word in zip(shares, words, strict=True))
+
+
+def check_apart(train: Digested, test: Digested, pictures: Path, held_out: Path | None) -> None:
     """Raise `UsageError` where held-out people are those that are learnt from."""
     if train.digest.split(",")[0] == test.digest.split(",")[0]:
         raise UsageError(f"--held-out: {held_out} holds the same pictures as {pictures}; render with another seed")
@@ -94,20 +123,23 @@ def check_apart(train: People, test: People, pictures: Path | None, held_out: Pa
 
 def _people(config: PersPoseRunConfig, sources: PictureOptions) -> tuple[People, People, str]:
     """Whom to learn from and to be scored on, all rendered, and in which words that is owed."""
-    from sightline.training.pictures import SetPeople
+    from sightline.training.pictures import SetPeople, mixed_people
 
     pictures, held_out = sources.pictures, sources.held_out
-    if sources.real_pictures or sources.real_camera or sources.shares or sources.held_out_pictures:
+    if sources.real_pictures or sources.real_camera or sources.held_out_pictures:
         raise UsageError(
-            "--real-pictures, --real-camera, --shares, --held-out-pictures: expected --real or a poses file beside them"
+            "--real-pictures, --real-camera, --held-out-pictures: expected --real or a poses file beside them"
         )
-    if pictures is not None and held_out is not None:
+    if pictures and held_out is not None:
+        check_shares(sources)
         body = config.model.shape_numbers > 0
-        train, test = SetPeople(pictures, body=body), SetPeople(held_out, body=body)
-        check_apart(train, test, pictures, held_out)
-        return train, test, rendered_credit(train)
-    if not config.name.endswith("-smoke") or pictures is not None or held_out is not None:
-        missing = "--pictures" if pictures is None else "--held-out"
+        train, test = [SetPeople(folder, body=body) for folder in pictures], SetPeople(held_out, body=body)
+        for people, folder in zip(train, pictures, strict=True):
+            check_apart(people, test, folder, held_out)
+        whole = mixed_people(train, sources.shares)
+        return whole, test, in_shares([rendered_credit(people) for people in train], sources.shares)
+    if not config.name.endswith("-smoke") or pictures or held_out is not None:
+        missing = "--held-out" if pictures else "--pictures"
         raise UsageError(
             f"{missing}: this recipe needs two rendered sets, one to learn from and one of other people; "
             "make them with `sightline render`, or give pictures of your own (--real)"

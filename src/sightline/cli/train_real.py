@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sightline.cli.options import progress_bar
-from sightline.cli.train_pictures import PictureOptions, check_apart, rendered_credit
+from sightline.cli.train_pictures import Digested, PictureOptions, check_apart, check_shares, in_shares, rendered_credit
 from sightline.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -38,22 +39,22 @@ def real_people(
         sources: what the user named.
     """
     from sightline.recipes.perspose import with_real_people
-    from sightline.training.pictures import SetPeople
+    from sightline.training.pictures import SetPeople, mixed_people
     from sightline.training.real_people import PosesPeople
 
-    _check(sources)
+    check_options(sources)
     body = config.model.shape_numbers > 0
-    rendered = None if sources.pictures is None else SetPeople(sources.pictures, body=body)
-    real = _all_labelled(folder, sources)
+    rendered = [SetPeople(pictures, body=body) for pictures in sources.pictures]
+    real = all_labelled(folder, sources)
     solid = [people for people in real if isinstance(people, PosesPeople)]
-    if rendered is None and not solid:
+    if not rendered and not solid:
         raise UsageError(
             "--real: expected at least one file of poses among them, or --pictures, since 2D labels teach no depth"
         )
-    if rendered is not None or len({people.labels.skeleton for people in solid}) > 1:
+    if rendered or len({people.labels.skeleton for people in solid}) > 1:
         real = [people.coarsely() for people in real]
     if sources.real:
-        known = {name for people in solid for name in people.known} if fresh and rendered is None else None
+        known = {name for people in solid for name in people.known} if fresh and not rendered else None
         try:
             config = with_real_people(config, known)
         except ValueError as error:
@@ -61,13 +62,13 @@ def real_people(
         if known is not None:
             _tell_missing(config)
     test = _held_out(config, folder, sources)
-    _check_apart(real, rendered, test, sources)
+    check_held_out_apart(real, rendered, test, sources)
     _tell_scored(config, test, sources)
-    train, credit = _mixed(real, rendered, sources)
-    return config, train, test, credit
+    words = [*(real_credit(people) for people in real), *(rendered_credit(people) for people in rendered)]
+    return config, mixed_people([*real, *rendered], sources.shares), test, in_shares(words, sources.shares)
 
 
-def _check(sources: PictureOptions) -> None:
+def check_options(sources: PictureOptions) -> None:
     """What can be said about the options before any file is read."""
     count, pictures = len(sources.real), len(sources.real_pictures)
     if count != pictures:
@@ -80,14 +81,9 @@ def _check(sources: PictureOptions) -> None:
             f"--real-camera: expected a camera's file, or {NO_CAMERA}, for each of {count} files of --real, in their "
             f"order, got {len(sources.real_camera)}"
         )
-    parts = count + (sources.pictures is not None)
-    if not parts:
+    if not (count or sources.pictures):
         raise UsageError("--pictures: expected a rendered set to learn from, or --real with pictures of your own")
-    if sources.shares and (len(sources.shares) != parts or min(sources.shares) <= 0):
-        raise UsageError(
-            f"--shares: expected a positive number for each file of --real and one for --pictures, {parts} in all, "
-            f"got {' '.join(f'{share:g}' for share in sources.shares)}"
-        )
+    check_shares(sources)
     if sources.held_out is None:
         raise UsageError(
             "--held-out: expected other people to be scored on: a file of poses with --held-out-pictures, or a "
@@ -100,11 +96,11 @@ def _check(sources: PictureOptions) -> None:
         raise UsageError(f"--held-out-pictures: expected {expected}")
 
 
-def _all_labelled(folder: Path, sources: PictureOptions) -> list[RealPeople]:
+def all_labelled(folder: Path, sources: PictureOptions) -> list[RealPeople]:
     """Everybody whom labels name, file by file."""
     cameras = [_camera(name) for name in sources.real_camera] or [None] * len(sources.real)
     return [
-        _labelled(truth, pictures, folder / FILMS, camera)
+        labelled(truth, pictures, folder / FILMS, camera)
         for truth, pictures, camera in zip(sources.real, sources.real_pictures, cameras, strict=True)
     ]
 
@@ -121,7 +117,7 @@ def _camera(name: str) -> Camera | None:
     return next(iter(cameras.values()))
 
 
-def _labelled(truth: Path, pictures: Path, cache: Path, camera: Camera | None = None) -> RealPeople:
+def labelled(truth: Path, pictures: Path, cache: Path, camera: Camera | None = None) -> RealPeople:
     """The people of a file of poses or keypoints, whichever it is."""
     from sightline.training.real_people import KeypointsPeople, PosesPeople
 
@@ -178,7 +174,7 @@ def _held_out(config: PersPoseRunConfig, folder: Path, sources: PictureOptions) 
     assert sources.held_out is not None  # `_check` saw to it
     if sources.held_out_pictures is None:
         return SetPeople(sources.held_out, body=config.model.shape_numbers > 0)
-    people = _labelled(sources.held_out, sources.held_out_pictures, folder / FILMS)
+    people = labelled(sources.held_out, sources.held_out_pictures, folder / FILMS)
     if not isinstance(people, PosesPeople):
         raise InputError(f"{sources.held_out}: expected a file of poses to be scored on, since 2D labels tell no depth")
     names = _scored_names(config)
@@ -211,18 +207,15 @@ def _tell_scored(config: PersPoseRunConfig, test: SetPeople | PosesPeople, sourc
         print(f"sightline: {sources.held_out}: scores of {scored} people say little", file=sys.stderr)
 
 
-def _check_apart(
-    real: list[RealPeople],
-    rendered: SetPeople | None,
-    test: SetPeople | PosesPeople,
-    sources: PictureOptions,
+def check_held_out_apart(
+    real: Sequence[RealPeople], rendered: Sequence[Digested], test: Digested, sources: PictureOptions
 ) -> None:
     """Raise `UsageError` where held-out pictures are among those that are learnt from."""
-    from sightline.training.pictures import SetPeople
+    from sightline.training.real_people import RealPeople
 
-    if isinstance(test, SetPeople):
-        if rendered is not None:
-            check_apart(rendered, test, sources.pictures, sources.held_out)
+    if not isinstance(test, RealPeople):
+        for people, folder in zip(rendered, sources.pictures, strict=True):
+            check_apart(people, test, folder, sources.held_out)
         return
     for people in real:
         both = set(people.labels.files.names) & set(test.labels.files.names)
@@ -233,17 +226,6 @@ def _check_apart(
             )
 
 
-def _mixed(real: list[RealPeople], rendered: SetPeople | None, sources: PictureOptions) -> tuple[People, str]:
-    """Everybody by shares, and the words of credit."""
-    from sightline.training.pictures import MixedPeople
-
-    parts: list[People] = [*real] if rendered is None else [*real, rendered]
-    words = [
-        f"real people in pictures of {one.labels.truth.name} ({one.digest}), under their own licence" for one in real
-    ]
-    words += [] if rendered is None else [rendered_credit(rendered)]
-    if len(parts) == 1:
-        return parts[0], words[0]
-    shares = sources.shares or (1.0,) * len(parts)
-    told = (f"{share / sum(shares):.0%} {word}" for share, word in zip(shares, words, strict=True))
-    return MixedPeople(parts=tuple(parts), shares=tuple(shares)), "; ".join(told)
+def real_credit(people: RealPeople) -> str:
+    """In which words labels of real people are told of."""
+    return f"real people in pictures of {people.labels.truth.name} ({people.digest}), under their own licence"

@@ -26,6 +26,7 @@ from sightline.synth.reading import RenderedSet, StoredPerson, StoredPicture
 from sightline.synth.rendered import Rendered, RenderedPerson
 from sightline.synth.stream import Scenes
 from sightline.training.batches import EndlessBatches
+from sightline.training.mixing import COUNT, check_mixture, drawn, mixed_digest
 
 SEEN_SHARE: Final = 0.3
 SEEN_PX: Final = 24.0
@@ -155,10 +156,15 @@ class RenderedNow:
     @property
     def digest(self) -> str:
         """A sum over how the pictures are drawn."""
-        found = hashlib.sha256(pickle.dumps((self.scenes, self.count)))
-        if isinstance(self.scenes.poses, LibraryPoses):
-            found.update(Path(self.scenes.poses.path).read_bytes())
-        return found.hexdigest()[:16]
+        return drawing_digest(self.scenes, self.count)
+
+
+def drawing_digest(scenes: Scenes, count: int) -> str:
+    """Return a sum over how pictures are drawn, and over the motion capture that people's poses are from."""
+    found = hashlib.sha256(pickle.dumps((scenes, count)))
+    if isinstance(scenes.poses, LibraryPoses):
+        found.update(Path(scenes.poses.path).read_bytes())
+    return found.hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,29 +173,31 @@ class MixedPeople:
 
     parts: tuple[People, ...]
     shares: tuple[float, ...]
-    count: int = 1_000_000
+    count: int = COUNT
     """Numbers that the whole has; each stands for somebody of a part, by the shares."""
 
     def __post_init__(self) -> None:
-        if not self.parts or len(self.parts) != len(self.shares) or min(self.shares) <= 0:
-            raise ValueError(f"shares: expected a positive number for each of {len(self.parts)} parts")
-        if any(len(part) == 0 for part in self.parts):
-            raise ValueError("parts: expected people in each of them")
+        check_mixture(self.parts, [len(part) for part in self.parts], self.shares)
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, row: int) -> tuple[Picture, Person]:
         """Return somebody of the part whose share the number falls into."""
-        rng = np.random.default_rng((77, row))
-        part = self.parts[int(rng.choice(len(self.parts), p=np.array(self.shares) / sum(self.shares)))]
-        return part[int(rng.integers(len(part)))]
+        part, inside = drawn([len(each) for each in self.parts], self.shares, row)
+        return self.parts[part][inside]
 
     @property
     def digest(self) -> str:
         """Those of the parts, with their shares."""
-        parts = zip(self.parts, self.shares, strict=True)
-        return "; ".join((f"{self.count} of", *(f"{share:g} × {part.digest}" for part, share in parts)))
+        return mixed_digest(self.count, [part.digest for part in self.parts], self.shares)
+
+
+def mixed_people(parts: Sequence[People], shares: Sequence[float] = ()) -> People:
+    """Return several sources as one, each by its share, all alike where none are given; one alone as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    return MixedPeople(parts=tuple(parts), shares=tuple(shares) or (1.0,) * len(parts))
 
 
 def person_of(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -77,6 +77,10 @@ class Labels:
     """Whether a few pixels mean nothing."""
     left_out: int = 0
     """How many more people the file has, who are not seen well enough to learn from."""
+    others_px: Float[np.ndarray, "other 4"] = field(default_factory=lambda: np.zeros((0, 4)))
+    """Boxes of those, where they have any."""
+    others_picture: Int[np.ndarray, " other"] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Row of `files`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,7 +314,7 @@ def _solid_landmarks(
     return found
 
 
-def _pixels(labels: Labels) -> Float[np.ndarray, "person landmark 2"]:
+def pixels_of(labels: Labels) -> Float[np.ndarray, "person landmark 2"]:
     """Where landmarks are in their pictures (px); NaN is what is not known or does not lie before the camera."""
     if labels.points.shape[-1] == 2:
         return labels.points.astype(np.float64)
@@ -335,7 +339,7 @@ def _statures(people: Sequence[PosedPerson], skeleton: Skeleton) -> Float[np.nda
 
 def _seen(everybody: Labels) -> Labels:
     """Those who are seen well enough to learn from, in boxes of their outlines; some pictures are looked at."""
-    pixels = _pixels(everybody)
+    pixels = pixels_of(everybody)
     boxes = outlines(everybody.boxes_px, pixels)
     frames = [(np.nan, np.nan) if size is None else size for size in everybody.sizes]
     kept = _seen_well(pixels, boxes, np.array(frames, np.float64)[everybody.picture])
@@ -345,6 +349,7 @@ def _seen(everybody: Labels) -> Labels:
             f"joints of arms and legs before the camera, {SEEN_SHARE:.0%} of all in the picture, and a box of "
             f"{SEEN_PX:.0f} px to {LONGEST:g} diagonals of the picture"
         )
+    boxed = ~kept & np.isfinite(boxes).all(1)
     rows = np.flatnonzero(np.isfinite(everybody.points[kept]).all(-1).any(0))
     files, sizes = everybody.files, everybody.sizes
     for row in np.unique(np.linspace(0, len(files.paths) - 1, _LOOKED_AT).round().astype(int)).tolist():
@@ -357,6 +362,8 @@ def _seen(everybody: Labels) -> Labels:
         statures_m=everybody.statures_m[kept],
         picture=everybody.picture[kept],
         left_out=int((~kept).sum()),
+        others_px=boxes[boxed],
+        others_picture=everybody.picture[boxed],
     )
 
 

@@ -20,7 +20,8 @@ from sightline.methods.lcrnet.people import scaled
 from sightline.methods.lcrnet.targets import TruePeople
 from sightline.methods.lcrnet.views import about_the_torso
 from sightline.skeleton import Skeleton
-from sightline.synth.reading import RenderedSet
+from sightline.synth.reading import RenderedSet, StoredPicture
+from sightline.synth.rendered import Rendered
 from sightline.training.batches import EndlessBatches
 
 SEEN_SHARE: Final = 0.3
@@ -30,7 +31,8 @@ HINTED_SHARE: Final = 0.02
 JOINTS_INSIDE: Final = 5
 """Who has fewer joints of the upper body in the picture is not learnt from either."""
 
-_HEAD: Final = [ALL_LANDMARKS.index(name) for name in ("UpperNeck", "HeadTop")]
+HEAD: Final = [ALL_LANDMARKS.index(name) for name in ("UpperNeck", "HeadTop")]
+"""By whose distance PCKh measures others."""
 
 
 class Scene(NamedTuple):
@@ -88,18 +90,7 @@ class SetScenes:
 
     def __getitem__(self, index: int) -> Scene:
         """Return a picture with those in it of whom anything is seen."""
-        picture = self.pictures.read(index, depth=False, mask=False)
-        people = [one for one in picture.people if one.seen_px >= HINTED_SHARE * one.whole_px and one.seen_px > 0]
-        shape = (len(people), len(self._rows))
-        points = np.array([one.landmarks_px[self._rows] for one in people], np.float32).reshape(*shape, 2)
-        joints = np.array([one.landmarks_cam[self._rows] for one in people], np.float32).reshape(*shape, 3)
-        sure = np.array([one.seen_px >= SEEN_SHARE * one.whole_px for one in people], bool)
-        heads = np.array([one.landmarks_cam[_HEAD] for one in people], np.float32).reshape(-1, 2, 3)
-        focal_px = float(picture.camera.focal_px.mean())
-        size = np.linalg.norm(heads[:, 0] - heads[:, 1], axis=-1) * focal_px / np.linalg.norm(heads.mean(1), axis=-1)
-        return Scene(
-            picture.image, points, about_the_torso(torch.from_numpy(joints), self.skeleton).numpy(), sure, size
-        )
+        return scene_of(self.pictures.read(index, depth=False, mask=False), self.skeleton)
 
     def poses(self) -> Float[Tensor, "person joint 3"]:
         """Return the poses of all who are seen well enough, and mirrored ones."""
@@ -108,13 +99,41 @@ class SetScenes:
         if not seen.any():
             raise InputError(f"{self.pictures.folder}: nobody in this set can be seen well enough to learn from")
         found = torch.from_numpy(arrays["landmarks_cam"][seen][:, self._rows]).float()
-        flipped = found[:, list(self.skeleton.flip)] * found.new_tensor((-1.0, 1.0, 1.0))
-        return about_the_torso(torch.cat((found, flipped)), self.skeleton)
+        return both_ways(about_the_torso(found, self.skeleton), self.skeleton)
 
     @property
     def digest(self) -> str:
         """The set's mark and size."""
         return f"{self.pictures.manifest.mark[:16]}, {len(self.pictures)} pictures"
+
+
+def scene_of(picture: StoredPicture | Rendered, skeleton: Skeleton) -> Scene:
+    """Return a rendered picture with those in it of whom anything is seen."""
+    people = [one for one in picture.people if one.seen_px >= HINTED_SHARE * one.whole_px and one.seen_px > 0]
+    rows, shape = list(rows_of(skeleton)), (len(people), len(skeleton))
+    points = np.array([one.landmarks_px[rows] for one in people], np.float32).reshape(*shape, 2)
+    joints = np.array([one.landmarks_cam[rows] for one in people], np.float32).reshape(*shape, 3)
+    heads = np.array([one.landmarks_cam[HEAD] for one in people], np.float32).reshape(-1, 2, 3)
+    return Scene(
+        picture.image,
+        points,
+        about_the_torso(torch.from_numpy(joints), skeleton).numpy(),
+        np.array([one.seen_px >= SEEN_SHARE * one.whole_px for one in people], bool),
+        head_sizes(heads, float(picture.camera.focal_px.mean())),
+    )
+
+
+def head_sizes(
+    heads_m: Float[np.ndarray, "person 2 3"], focal_px: float | Float[np.ndarray, " person"]
+) -> Float[np.ndarray, " person"]:
+    """Return how large heads are (px), from the upper neck to the top, as if upright in the picture."""
+    return np.linalg.norm(heads_m[:, 0] - heads_m[:, 1], axis=-1) * focal_px / np.linalg.norm(heads_m.mean(1), axis=-1)
+
+
+def both_ways(joints_m: Float[Tensor, "person joint 3"], skeleton: Skeleton) -> Float[Tensor, "both joint 3"]:
+    """Return poses, and mirrored ones."""
+    flipped = joints_m[:, list(skeleton.flip)] * joints_m.new_tensor((-1.0, 1.0, 1.0))
+    return torch.cat((joints_m, flipped))
 
 
 @dataclass(frozen=True, kw_only=True)

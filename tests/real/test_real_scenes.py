@@ -1,0 +1,217 @@
+"""Whole pictures with labels: scenes say what the labels say, and what motion capture completes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from sightline.cli.app import main
+from sightline.data.procedural import procedural_poses
+from sightline.errors import InputError
+from sightline.methods.lcrnet.pseudo import MocapViews
+from sightline.methods.lcrnet.weights import load_lcrnet
+from sightline.recipes import catalogue, lcrnet
+from sightline.skeleton import get_skeleton
+from sightline.training.pictures import SetPeople
+from sightline.training.real_people import KeypointsPeople, PosesPeople
+from sightline.training.real_scenes import HEAD_M, RealScenes, library_views
+from sightline.training.scenes import SetScenes
+
+LCR13 = get_skeleton("lcr13")
+
+
+@pytest.fixture(scope="module")
+def views() -> MocapViews:
+    return library_views(procedural_poses(200, torch.Generator().manual_seed(1)), LCR13, 2000)
+
+
+def test_poses_are_told_as_a_rendered_set_tells_them(made: Path, posed: PosesPeople) -> None:
+    real, rendered = RealScenes(posed, LCR13), SetScenes(made / "set", LCR13)
+    assert len(real) == len(rendered)
+    for index in range(len(real)):
+        one, other = real[index], rendered[index]
+        assert_allclose(one.image, other.image)
+        assert_allclose(one.points_px, other.points_px, atol=1e-3)
+        assert_allclose(one.joints_m, other.joints_m, atol=1e-5)
+        assert one.sure.all()
+        depth = np.linalg.norm(rendered.pictures[index].people[0].landmarks_cam.mean(0))
+        assert_allclose(one.head_px, 110.0 * HEAD_M / depth, rtol=0.3)
+    assert_allclose(real.poses(), rendered.poses(), atol=1e-5)
+
+
+def test_2d_labels_teach_nothing_without_motion_capture(flat: KeypointsPeople) -> None:
+    with pytest.raises(InputError, match="there is no motion capture whose views would complete them"):
+        RealScenes(flat, LCR13)
+
+
+def test_2d_labels_keep_their_joints_and_get_the_others(made: Path, views: MocapViews) -> None:
+    """COCO's people lack one joint each; where it is annotated, a joint stays where it was."""
+    people = KeypointsPeople(made / "real" / "coco.json", made / "real" / "mixed")
+    scenes = RealScenes(people, LCR13, views, refined=False, farthest=2.0)
+    assert scenes.sure.all()
+    assert scenes.completed == len(people)
+    assert f"completed by {len(views.joints_m)} views" in scenes.digest
+    rendered = SetScenes(made / "set", LCR13)
+    annotated = [name != "Head" for name in LCR13.joints]
+    for index in range(len(scenes)):
+        one = scenes[index]
+        near = np.abs(one.points_px - rendered[index].points_px).max(-1)[0]
+        assert (near < 0.01)[annotated].sum() >= 11
+        assert np.isfinite(one.joints_m).all()
+        assert_allclose(one.joints_m[:, [4, 5, 10, 11]].mean(1), 0.0, atol=1e-5)
+    assert len(scenes.poses()) == 2 * len(scenes)
+    with pytest.raises(InputError, match="no view of motion capture is near enough to anybody"):
+        RealScenes(people, LCR13, views, farthest=1e-3)
+
+
+def test_who_has_only_a_box_is_neither_learnt_nor_background(posed: PosesPeople) -> None:
+    box = np.array([[10.0, 20.0, 50.0, 90.0]])
+    labels = replace(posed.labels, others_px=box, others_picture=np.array([2]), left_out=1)
+    scenes = RealScenes(type(posed).__mro__[1](labels), LCR13)  # pyright: ignore[reportCallIssue]
+    plain, with_box = scenes[1], scenes[2]
+    assert plain.sure.tolist() == [True]
+    assert with_box.sure.tolist() == [True, False]
+    assert_allclose(with_box.points_px[1].min(0), box[0, :2])
+    assert_allclose(with_box.points_px[1].max(0), box[0, 2:])
+    assert np.isnan(with_box.joints_m[1]).all()
+
+
+def test_left_out_people_keep_their_boxes(made: Path, tmp_path: Path) -> None:
+    content = json.loads((made / "real" / "coco.json").read_text())
+    doubtful = {**content["annotations"][0], "id": 99, "bbox": [30, 30, 40, 50]}
+    doubtful["keypoints"] = [0.0] * len(doubtful["keypoints"])
+    doubtful["keypoints"][:3] = [40.0, 40.0, 2.0]
+    path = tmp_path / "coco.json"
+    path.write_text(json.dumps({**content, "annotations": [*content["annotations"], doubtful]}))
+    people = KeypointsPeople(path, made / "real" / "mixed")
+    assert people.left_out == 1
+    assert people.labels.others_picture.tolist() == [0]
+    assert np.isfinite(people.labels.others_px).all()
+
+
+# ------------------------------------------------------------------------------------------------------------ command
+
+
+@pytest.fixture
+def desk(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder beside which the files lie, and a recipe that learns briefly."""
+    smoke = lcrnet.lcrnet_smoke()
+    small = replace(smoke, name="lcrnet-synth", steps=2, validate_every=2, anchors=2, size_px=(64, 96))
+    monkeypatch.setitem(catalogue.RECIPES, "lcrnet-synth", lambda: small)
+    monkeypatch.setattr("sightline.training.real_scenes.VIEWS", 500)
+    for name in ("set", "others", "real", "tests"):
+        (tmp_path / name).symlink_to(made / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def sightline(line: str) -> int:
+    return main(line.split())
+
+
+REAL = "--real real/poses.json --real-pictures real/photos"
+TESTS = "--held-out tests/poses.json --held-out-pictures tests/photos"
+
+
+def standing(coco: Path, other: Path) -> None:
+    """Write annotations like others, of people in poses that people take, whose faces are not annotated."""
+    content = json.loads(coco.read_text())
+    names = content["categories"][0]["keypoints"]
+    joints = get_skeleton("h36m17").joints
+    told = {f"{'left' if name[0] == 'L' else 'right'}_{name[1:].lower()}": row for row, name in enumerate(joints)}
+    poses = procedural_poses(len(content["annotations"]), torch.Generator().manual_seed(2)).numpy()
+    for one, pose in zip(content["annotations"], poses, strict=True):
+        place = {
+            name: [48 + 30 * pose[told[name], 0], 80 - 30 * pose[told[name], 2], 2] for name in names if name in told
+        }
+        one["keypoints"] = [float(value) for name in names for value in place.get(name, (0, 0, 0))]
+    other.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (f"{REAL} {TESTS}", ["real people in pictures of poses.json"]),
+        (f"{REAL} --pictures set set --shares 2 1 1 --held-out others", ["50% real people", "25% rendered people"]),
+        (f"--real real/film.json --real-pictures real/film.mp4 {TESTS}", ["real people in pictures of film.json"]),
+        ("--pictures set --held-out others", ["rendered people"]),
+    ],
+)
+def test_runs_on_whole_pictures_end_in_weights(
+    desk: Path, capsys: pytest.CaptureFixture[str], options: str, words: list[str]
+) -> None:
+    assert sightline(f"train lcrnet-synth {options} -o run --json") == 0
+    scores = json.loads(capsys.readouterr().out)["expected"]["held-out pictures, lcr13"]
+    assert scores["found_percent"] >= 0
+    network, passport = load_lcrnet(Path("run") / "lcrnet-synth.json")
+    assert network.count == 2
+    assert all(word in passport.trained_on for word in words)
+
+
+def test_anchors_and_weights_to_start_from_are_taken(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sightline("train lcrnet-synth --pictures set --held-out others -o first") == 0
+    told = capsys.readouterr().out
+    assert "ap " in told
+    assert " %" in told
+    assert sightline("fit anchors -o anchors.json --anchors 3 --poses 200") == 0
+    assert sightline("train lcrnet-synth --pictures set --held-out others --anchors anchors.json -o second") == 0
+    assert load_lcrnet("second/lcrnet-synth.json")[0].count == 3
+    start = "--start-from first/lcrnet-synth.json"
+    assert sightline(f"train lcrnet-synth --pictures set --held-out others {start} -o third") == 0
+    one, other = (load_lcrnet(f"{name}/lcrnet-synth.json")[0].anchors.joints_m for name in ("first", "third"))
+    assert_allclose(one, other, atol=1e-3)
+
+
+def test_2d_labels_learn_beside_motion_capture(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sightline.training.data import read_splits
+
+    monkeypatch.setattr("sightline.training.data.read_splits", lambda path: read_splits(None))
+    standing(desk / "real" / "coco.json", desk / "coco.json")
+    call = "train lcrnet-synth --real coco.json --real-pictures real/mixed --library MOCAP --pictures set "
+    assert sightline(f"{call}--held-out others -o run") == 0
+    assert capsys.readouterr().err == ""
+    passport = load_lcrnet(Path("run") / "lcrnet-synth.json")[1]
+    assert "completed by procedural poses" in passport.trained_on
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train lcrnet-synth", "--pictures: this recipe needs rendered sets"),
+        ("train lcrnet-synth --pictures set", "--held-out: this recipe needs rendered sets"),
+        ("train lcrnet-synth --pictures others set --held-out set", "holds the same pictures as"),
+        ("train lcrnet-synth --pictures set --held-out others --shares 1 2", "--shares: expected a positive number"),
+        ("train lcrnet-synth --pictures set --held-out others --library x.npz", "expected --real beside it"),
+        ("train lcrnet-synth --pictures set --held-out others --real-camera none", "expected --real beside them"),
+        ("train lcrnet-synth --pictures set --held-out others --compile", "are not compiled"),
+        ("train perspose-smoke --anchors anchors.json", "has no anchor poses"),
+        (f"train lcrnet-synth {REAL} --held-out real/poses.json --held-out-pictures real/photos", "are also in"),
+        (f"train lcrnet-synth {REAL} --held-out tests/keypoints.json --held-out-pictures tests/photos", "no depth"),
+        ("train lcrnet-synth --real real/coco.json --real-pictures real/mixed --held-out others", "no motion capture"),
+        ("train lcrnet-synth --pictures set --held-out others --start-from abspose-street", "method 'lcrnet'"),
+        ("train lcrnet-synth --pictures set --held-out others --anchors nowhere.json", "nowhere.json"),
+    ],
+)
+def test_complaints(desk: Path, capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
+    assert sightline(line) in (1, 2)
+    told = capsys.readouterr().err
+    assert message in told
+    assert not list(desk.glob("runs/*/*.safetensors"))
+
+
+def test_sets_of_people_are_mixed_too(made: Path) -> None:
+    from sightline.training.pictures import mixed_people
+
+    one, other = (SetPeople(made / name, body=False) for name in ("set", "others"))
+    assert mixed_people([one]) is one
+    mixed = mixed_people([one, other], (1.0, 3.0))
+    assert "1 × " in mixed.digest
+    assert "3 × " in mixed.digest
