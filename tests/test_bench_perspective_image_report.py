@@ -184,7 +184,7 @@ def test_the_catalogue_passes_on_what_was_asked_for(monkeypatch: pytest.MonkeyPa
         return Measured(rows=[])
 
     monkeypatch.setattr(bench_file, "bench_perspective_image", called)
-    unasked = dict.fromkeys(("views", "film", "figures", "renders"))
+    unasked = dict.fromkeys(("views", "film", "figures", "renders", "steps", "pictures"))
     settings = SimpleNamespace(**unasked, library=tmp_path / "l.npz", quick=True, seeds=(3, 4), jobs=1, cache=tmp_path)
     for quick in (True, False):
         BENCHES["perspective-image"][0](SimpleNamespace(**vars(settings) | {"quick": quick}), None)  # type: ignore[arg-type]

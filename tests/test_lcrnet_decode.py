@@ -140,6 +140,40 @@ def test_a_mode_is_the_mean_by_score_with_its_spread() -> None:
     assert np.isnan(alone.sigma_m).all()
 
 
+def test_legs_that_are_guesses_are_trusted_less() -> None:
+    """By the share of a mode's score that upper bodies' classes have; and so of single proposals."""
+    proposals = crowd(3)
+    modes = integrated(proposals, LCR13, Integration(distance_m=0.4))
+    legs = np.array([joint.endswith(("Knee", "Ankle")) for joint in LCR13.joints])
+    assert_allclose(modes.trust[:, ~legs], 1.0)
+    assert len(np.unique(np.round(modes.trust[:, legs][:, 0], 6))) > 3
+    assert_allclose(integrated(proposals, LCR13, Integration(leg_weight=1.0)).trust, 1.0)
+    px, joints, _, boxes, _ = proposals.chosen(np.arange(1))
+    pair = Proposals(px[[0, 0]], joints[[0, 0]], np.array([0.5, 0.3]), boxes[[0, 0]], np.array([True, False]))
+    (trust,) = integrated(pair, LCR13).trust
+    assert_allclose(trust[legs], (0.1 * 0.5 + 0.3) / 0.8)
+    kept = suppressed(proposals, LCR13)
+    assert_allclose(kept.trust[:, legs], np.where(proposals.upper[kept.first], 0.1, 1.0)[:, None].repeat(4, 1))
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_sizes_differ_by_shares(scale: float) -> None:
+    """Of two proposals one of which is larger by a fifth, in metres or, the other way, in pixels."""
+    one = crowd(3).chosen(np.arange(1))
+    rows = np.array([0, 0])
+    for grown in ("joints_m", "poses_px"):
+        pair = one.chosen(rows)._replace(scores=np.array([0.3, 0.1]))
+        middle = pair.poses_px.mean(1, keepdims=True)
+        pair = pair._replace(poses_px=middle + scale * (pair.poses_px - middle))
+        values = getattr(pair, grown).copy()
+        values[1] = values[1].mean(0) + 1.2 * (values[1] - values[1].mean(0))
+        modes = integrated(pair._replace(**{grown: values}), LCR13, Integration(distance_m=1.0))
+        assert_allclose(modes.size_sigma, np.sqrt(0.75 * 0.25) * np.log(1.2))
+    assert np.isnan(integrated(one, LCR13).size_sigma).all()
+    point = one.chosen(rows)._replace(poses_px=np.full((2, 13, 2), 5.0))
+    assert np.isfinite(integrated(point, LCR13, Integration(iou=0.0, distance_m=1.0)).trust).all()
+
+
 def test_suppression_keeps_the_strongest_of_each_place() -> None:
     proposals = crowd(7)
     modes, kept = integrated(proposals, LCR13), suppressed(proposals, LCR13)
@@ -168,7 +202,7 @@ def test_nobody_and_points() -> None:
     nobody = crowd(0).chosen(np.arange(0))
     for found in (integrated(nobody, LCR13), suppressed(nobody, LCR13)):
         assert isinstance(found, Modes)
-        assert [len(part) for part in found] == [0] * 7
+        assert [len(part) for part in found] == [0] * 9
         assert found.poses_px.shape == (0, 13, 2)
     assert len(strongest(rescored(nobody, LCR13), 10).scores) == 0
     one = crowd(0).chosen(np.arange(3))

@@ -12,11 +12,13 @@ from numpy.testing import assert_allclose
 from torch.utils.data import DataLoader
 
 from fake_renders import written
+from sightline.cli.app import main
 from sightline.errors import InputError
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.lcrnet.targets import TruePeople
 from sightline.methods.lcrnet.views import torso_rows
 from sightline.skeleton import get_skeleton
+from sightline.training.scene_sources import MixedScenes, mixed_scenes
 from sightline.training.scenes import (
     Scene,
     SceneAugment,
@@ -156,3 +158,36 @@ def test_sets_of_other_landmarks_are_refused(tmp_path: Path, monkeypatch: pytest
 def test_wrong_augmentation_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="expected"):
         SceneAugment(**wrong)  # pyright: ignore[reportArgumentType]
+
+
+# ----------------------------------------------------------------------------------------------------------- sources
+
+
+def test_sources_are_mixed_by_shares() -> None:
+    class Others(Dots):
+        digest = "others"
+
+        def __getitem__(self, index: int) -> Scene:
+            scene = super().__getitem__(index)
+            return scene._replace(image=np.maximum(scene.image, 1))
+
+    mixed = mixed_scenes([Dots(), Others()], (1.0, 3.0))
+    others = sum(int(mixed[index].image.min() == 1) for index in range(400)) / 400
+    assert_allclose(others, 0.75, atol=0.07)
+    assert mixed.digest.endswith("1 × dots; 3 × others")
+    own, poses = Dots().poses(), mixed.poses()
+    assert len(poses) == 2 * len(own)
+    assert mixed_scenes([own_scenes := Dots()]) is own_scenes
+    for shares in ((1.0,), (1.0, 0.0), (1.0, float("nan")), (float("inf"), 1.0)):
+        with pytest.raises(ValueError, match="expected a positive number"):
+            MixedScenes(parts=(Dots(), Others()), shares=shares)
+
+
+@pytest.mark.slow
+def test_pictures_are_rendered_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "lcrnet-smoke", "-o", "run", "--steps", "2"]) == 0
+    assert "mpjpe" in capsys.readouterr().out
+    assert (tmp_path / "run" / "lcrnet-smoke.safetensors").stat().st_size < 2_000_000

@@ -403,7 +403,7 @@ def test_methods_by_name(weights: Path) -> None:
     assert estimator_of("perspose", weights).model.method == "perspose"
     assert estimator_of("deeplift").model.method == "deeplift"
     assert estimator_of().lifter is not None
-    with pytest.raises(UsageError, match="method: expected one of abspose, deeplift, perspose, got 'x'"):
+    with pytest.raises(UsageError, match="method: expected one of abspose, deeplift, perspose, lcrnet, got 'x'"):
         estimator_of.__wrapped__("x")  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="batch_size"):
         PersPoseEstimator(weights, batch_size=0)

@@ -110,14 +110,43 @@ def test_anchors_may_be_given_and_must_fit(scenes: SetScenes) -> None:
         train_lcrnet(RUN, scenes, anchors=wrong)
 
 
+def test_poses_on_who_is_not_sure_count_neither_way() -> None:
+    """Whose joints are not known, and who stands where somebody else was found: nobody's pose there is false."""
+    rng = np.random.default_rng(2)
+    points = rng.uniform(20, 60, (2, 13, 2))
+    points[1] += 100
+    heads, joints = np.full(2, 10.0), rng.normal(size=(2, 13, 3))
+    scene = Scene(np.zeros((200, 200, 3), np.uint8), points, joints, np.array([True, False]), heads)
+    near = points[1] + 4.0  # too far for PCKh, but in the same place
+    found = np.stack((points[0], near, points[0] + [60.0, 120.0]))
+    modes = Modes(
+        poses_px=found, joints_m=np.stack((joints[0], joints[1], joints[1])), scores=np.array([0.9, 0.8, 0.7]),
+        sigma_m=np.zeros((3, 13, 3)), group=np.arange(3), count=np.ones(3, int), first=np.arange(3),
+        trust=np.ones((3, 13)), size_sigma=np.zeros(3),
+    )  # fmt: skip
+    scores = scores_of([modes], [scene])
+    assert scores.found == 1.0
+    assert scores.false == 1.0, "the third alone"
+    everybody = scores_of([modes], [scene._replace(sure=np.array([True, True]))])
+    assert (everybody.found, everybody.false) == (0.5, 1.0)
+
+
 def test_other_anchors_are_refused(scenes: SetScenes, tmp_path: Path) -> None:
     anchors = fit_anchors(scenes.poses(), 3, LCR13, seed=4)
     first = train_lcrnet(replace(RUN, steps=2), scenes, anchors=anchors, folder=tmp_path).network
+    other = fit_anchors(scenes.poses(), 3, LCR13, seed=5)
     with pytest.raises(InputError, match="other anchor poses"):
-        train_lcrnet(replace(RUN, steps=2), scenes, folder=tmp_path)
+        train_lcrnet(replace(RUN, steps=2), scenes, anchors=other, folder=tmp_path)
+    again = train_lcrnet(replace(RUN, steps=2), scenes, folder=tmp_path).network
+    assert_allclose(again.anchors.joints_m, anchors.joints_m, atol=1e-6, err_msg="a run goes on with its own")
     with pytest.raises(UsageError, match="have anchor poses of their own"):
         train_lcrnet(RUN, scenes, first=first, anchors=fit_anchors(scenes.poses(), 3, LCR13, seed=8))
     train_lcrnet(replace(RUN, steps=1), scenes, first=first, anchors=anchors)
+
+
+def test_more_anchors_than_poses_are_refused(scenes: SetScenes) -> None:
+    with pytest.raises(InputError, match=r"has 1000 anchor poses, and the training pictures only \d+ poses"):
+        train_lcrnet(replace(RUN, anchors=1000), scenes)
 
 
 def test_biases_do_not_decay(scenes: SetScenes) -> None:
@@ -172,7 +201,9 @@ def scene(people: int = 3, sure: tuple[bool, ...] = (True, True, True)) -> Scene
 def modes(points: np.ndarray, joints: np.ndarray, scores: np.ndarray) -> Modes:
     count = np.arange(len(scores))
     poses = points.astype(np.float64), joints.astype(np.float64)
-    return Modes(*poses, scores, np.full(joints.shape, np.nan), count, np.ones_like(count), count)
+    unknown = np.full(joints.shape, np.nan)
+    told = np.ones(joints.shape[:2]), unknown[:, 0, 0]
+    return Modes(*poses, scores, unknown, count, np.ones_like(count), count, *told)
 
 
 def test_the_truth_scores_without_error() -> None:

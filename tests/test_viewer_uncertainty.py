@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from sightline.structures import Hypothesis, Person, Poses
+from sightline.structures import Hypothesis, ModelInfo, Person, Poses
 from sightline.viewer import render_frame, write_page, write_picture
 from sightline.viewer.canvas import Canvas
 from sightline.viewer.labels import metres_about
@@ -162,6 +162,19 @@ def test_pictures_say_spread_and_scores(texts: list[str]) -> None:
     assert texts.count("0.31") == texts.count("0.12") == 1
     assert {"within 68 %", "other poses, score"} <= set(texts)
     assert any(text.endswith("to the hip, ± 68 %") for text in texts)
+
+
+def test_a_spread_that_is_no_share_of_errors_is_not_called_one(texts: list[str], tmp_path: Path) -> None:
+    scene = poses([doubtful(standing_cam(0.0, 4.0))])
+    other = replace(scene, model=ModelInfo(method="lcrnet", details={"sigma_m": "how far the votes lie apart"}))
+    render_frame(other, other.frames[0], size=(1600, 900))
+    assert "within its own spread" in texts
+    assert any(text.endswith("to the hip, ± its own spread") for text in texts)
+    assert not [text for text in texts if "68" in text]
+    for told, expected in ((scene, None), (other, "how far the votes lie apart")):
+        write_page(told, tmp_path / "p.html")
+        assert payload((tmp_path / "p.html").read_text(encoding="utf-8"))["spreadWords"] == expected
+        run_page((tmp_path / "p.html").read_text(encoding="utf-8"))
 
 
 def test_without_a_statement_nothing_is_said_of_one(texts: list[str]) -> None:

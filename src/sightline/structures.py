@@ -217,7 +217,10 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """Which method and weights made the poses; `details` holds short texts and numbers and cannot be changed."""
+    """Which method and weights made the poses; `details` holds short texts and numbers and cannot be changed.
+
+    A method whose `sigma_m` is another spread than the half-width that holds 68 % of the errors says there which one.
+    """
 
     method: str
     weights: str | None = None
@@ -234,6 +237,11 @@ class ModelInfo:
             if not finite and not isinstance(value, str):
                 raise ValueError(f"model.details[{key!r}]: expected a text or a finite number, got {value!r}")
         _set(self, details=MappingProxyType(dict(self.details)))
+
+    @property
+    def sigma_in_words(self) -> str | None:
+        """Which spread `sigma_m` is, where it is not meant to hold 68 % of the errors; None where it is."""
+        return str(self.details["sigma_m"]) if "sigma_m" in self.details else None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "details": dict(self.details)}

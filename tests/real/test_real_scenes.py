@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,21 +15,26 @@ from numpy.testing import assert_allclose
 from sightline.cli.app import main
 from sightline.data.procedural import procedural_poses
 from sightline.errors import InputError
-from sightline.methods.lcrnet.pseudo import MocapViews
+from sightline.landmarks import ALL_LANDMARKS
+from sightline.methods.lcrnet.anchors import fit_anchors
+from sightline.methods.lcrnet.boxes import pose_boxes
+from sightline.methods.lcrnet.targets import sampled, true_boxes
 from sightline.methods.lcrnet.weights import load_lcrnet
 from sightline.recipes import catalogue, lcrnet
 from sightline.skeleton import get_skeleton
 from sightline.training.pictures import SetPeople
-from sightline.training.real_people import KeypointsPeople, PosesPeople
-from sightline.training.real_scenes import HEAD_M, RealScenes, library_views
-from sightline.training.scenes import SetScenes
+from sightline.training.real_people import KeypointsPeople, PosesPeople, RealPeople
+from sightline.training.real_scenes import HEAD_M, LibraryViews, RealScenes
+from sightline.training.scenes import HEAD, SetScenes, as_people
 
 LCR13 = get_skeleton("lcr13")
 
 
-@pytest.fixture(scope="module")
-def views() -> MocapViews:
-    return library_views(procedural_poses(200, torch.Generator().manual_seed(1)), LCR13, 2000)
+POSES = procedural_poses(200, torch.Generator().manual_seed(1))
+
+
+def views(**options: Any) -> LibraryViews:
+    return LibraryViews(joints_world=POSES, skeleton=LCR13, count=2000, **options)
 
 
 def test_poses_are_told_as_a_rendered_set_tells_them(made: Path, posed: PosesPeople) -> None:
@@ -50,13 +56,24 @@ def test_2d_labels_teach_nothing_without_motion_capture(flat: KeypointsPeople) -
         RealScenes(flat, LCR13)
 
 
-def test_2d_labels_keep_their_joints_and_get_the_others(made: Path, views: MocapViews) -> None:
+def test_2d_labels_keep_their_joints_and_get_the_others(made: Path, tmp_path: Path) -> None:
     """COCO's people lack one joint each; where it is annotated, a joint stays where it was."""
     people = KeypointsPeople(made / "real" / "coco.json", made / "real" / "mixed")
-    scenes = RealScenes(people, LCR13, views, refined=False, farthest=2.0)
+    told: list[tuple[int, int]] = []
+    far = views(refined=False, farthest=2.0)
+    scenes = RealScenes(people, LCR13, far, cache=tmp_path, progress=lambda *count: told.append(count))
     assert scenes.sure.all()
     assert scenes.completed == len(people)
-    assert f"completed by {len(views.joints_m)} views" in scenes.digest
+    assert told == [(len(people), len(people))]
+    again = RealScenes(
+        people, LCR13, views(refined=False, farthest=2.0), cache=tmp_path, progress=lambda *_: told.append((0, 0))
+    )
+    assert len(told) == 1, "what was completed is kept"
+    assert again.digest == scenes.digest
+    assert_allclose(again.poses(), scenes.poses())
+    other = RealScenes(people, LCR13, views(farthest=2.0))
+    assert other.digest != scenes.digest
+    assert not np.allclose(other.poses(), scenes.poses(), atol=1e-3), "refined matches are turned"
     rendered = SetScenes(made / "set", LCR13)
     annotated = [name != "Head" for name in LCR13.joints]
     for index in range(len(scenes)):
@@ -67,32 +84,91 @@ def test_2d_labels_keep_their_joints_and_get_the_others(made: Path, views: Mocap
         assert_allclose(one.joints_m[:, [4, 5, 10, 11]].mean(1), 0.0, atol=1e-5)
     assert len(scenes.poses()) == 2 * len(scenes)
     with pytest.raises(InputError, match="no view of motion capture is near enough to anybody"):
-        RealScenes(people, LCR13, views, farthest=1e-3)
+        RealScenes(people, LCR13, views(farthest=1e-3))
 
 
 def test_who_has_only_a_box_is_neither_learnt_nor_background(posed: PosesPeople) -> None:
+    """Proposals on the whole of them and on their upper half are not sampled."""
     box = np.array([[10.0, 20.0, 50.0, 90.0]])
     labels = replace(posed.labels, others_px=box, others_picture=np.array([2]), left_out=1)
-    scenes = RealScenes(type(posed).__mro__[1](labels), LCR13)  # pyright: ignore[reportCallIssue]
+    scenes = RealScenes(RealPeople(labels), LCR13)
     plain, with_box = scenes[1], scenes[2]
     assert plain.sure.tolist() == [True]
     assert with_box.sure.tolist() == [True, False]
-    assert_allclose(with_box.points_px[1].min(0), box[0, :2])
-    assert_allclose(with_box.points_px[1].max(0), box[0, 2:])
     assert np.isnan(with_box.joints_m[1]).all()
+    assert_allclose(pose_boxes(with_box.points_px[1:], 0.1), box, atol=1e-4)
+    people = as_people(with_box.points_px[1:], with_box.joints_m[1:], with_box.sure[1:], (96, 96), LCR13)
+    anchors = fit_anchors(scenes.poses(), 2, LCR13)
+    true = true_boxes(people, (96, 96), anchors, with_upper=True)
+    found = torch.tensor([[10.0, 20, 50, 90], [10.0, 20, 50, 62], [60.0, 0, 90, 60]])
+    known = torch.zeros(len(true.boxes), dtype=torch.bool)
+    rows, _ = sampled(found, true, known, count=8, share=0.5)
+    assert rows.tolist() == [2]
 
 
 def test_left_out_people_keep_their_boxes(made: Path, tmp_path: Path) -> None:
     content = json.loads((made / "real" / "coco.json").read_text())
-    doubtful = {**content["annotations"][0], "id": 99, "bbox": [30, 30, 40, 50]}
-    doubtful["keypoints"] = [0.0] * len(doubtful["keypoints"])
-    doubtful["keypoints"][:3] = [40.0, 40.0, 2.0]
+    seen, *_ = content["annotations"]
+    none = [0.0] * len(seen["keypoints"])
+    others = [
+        {**seen, "id": 97, "bbox": [30, 30, 40, 50], "keypoints": [40.0, 40.0, 2.0, *none[3:]]},
+        {**seen, "id": 98, "bbox": [1, 2, 3, 4], "keypoints": none},
+        {**seen, "id": 99, "bbox": [5, 6, 7, 8], "iscrowd": 1},
+        {**seen, "id": 100, "keypoints": none},
+    ]
     path = tmp_path / "coco.json"
-    path.write_text(json.dumps({**content, "annotations": [*content["annotations"], doubtful]}))
-    people = KeypointsPeople(path, made / "real" / "mixed")
-    assert people.left_out == 1
-    assert people.labels.others_picture.tolist() == [0]
-    assert np.isfinite(people.labels.others_px).all()
+    path.write_text(json.dumps({**content, "annotations": [*content["annotations"], *others]}))
+    labels = KeypointsPeople(path, made / "real" / "mixed").labels
+    assert labels.left_out == 1
+    assert labels.others_picture.tolist() == [0, 0, 0]
+    assert_allclose(labels.others_px[:2], [[1, 2, 4, 6], [5, 6, 12, 14]])
+
+
+def test_a_missing_joint_alone_is_filled(posed: PosesPeople) -> None:
+    """3D labels stay; without motion capture they teach nothing."""
+    points = posed.labels.points.copy()
+    ankle = posed.labels.rows.index(ALL_LANDMARKS.index("LAnkle"))
+    points[0, ankle] = np.nan
+    people = RealPeople(replace(posed.labels, points=points))
+    assert RealScenes(people, LCR13).sure.tolist() == [False] + [True] * (len(people) - 1)
+    filled, whole = RealScenes(people, LCR13, views(farthest=2.0)), RealScenes(posed, LCR13)
+    assert filled.completed == 1
+    assert filled.sure.all()
+    others = [row for row, name in enumerate(LCR13.joints) if name != "LAnkle"]
+    assert_allclose(filled[0].joints_m[:, others], whole[0].joints_m[:, others])
+    assert not np.allclose(filled[0].joints_m, whole[0].joints_m)
+
+
+def test_joints_follow_from_the_labels_set(made: Path) -> None:
+    """COCO's heads lie between the ears."""
+    people = KeypointsPeople(made / "real" / "coco.json", made / "real" / "mixed")
+    scenes, head = RealScenes(people, LCR13, views(farthest=2.0)), LCR13.index("Head")
+    rendered = SetPeople(made / "set", body=False)
+    ears = [ALL_LANDMARKS.index(name) for name in ("LEar", "REar")]
+    whole = rendered.pictures[5].people[0]
+    assert_allclose(scenes[5].points_px[0, head], np.asarray(whole.landmarks_px)[ears].mean(0), atol=0.01)
+
+
+def test_pictures_hold_all_their_people(posed: PosesPeople) -> None:
+    """Two people in the second picture, nobody in the first."""
+    labels = posed.labels
+    picture = np.where(labels.picture == 0, 1, labels.picture)
+    scenes = RealScenes(RealPeople(replace(labels, picture=picture)), LCR13)
+    assert len(scenes) == len(np.unique(picture)) == len(labels.picture) - 1
+    assert len(scenes[0].sure) == 2
+    assert_allclose(scenes[0].image, labels.files.read(1, None, ""))
+    assert_allclose(scenes[1].image, labels.files.read(2, None, ""))
+
+
+def test_heads_are_as_large_as_labels_say(posed: PosesPeople) -> None:
+    labels = posed.labels
+    points = np.concatenate((labels.points, labels.points[:, :2] * 0 + [0.0, 0.0, 5.0]), axis=1).astype(np.float32)
+    points[:, -1, 1] = 0.4
+    scenes = RealScenes(RealPeople(replace(labels, points=points, rows=(*labels.rows, *HEAD))), LCR13)
+    for index in range(len(scenes)):
+        camera = labels.cameras[index]
+        assert camera is not None
+        assert_allclose(scenes[index].head_px, 0.4 * float(camera.focal_px.mean()) / np.hypot(5.0, 0.2), rtol=1e-4)
 
 
 # ------------------------------------------------------------------------------------------------------------ command
@@ -141,6 +217,7 @@ def standing(coco: Path, other: Path) -> None:
         (f"{REAL} --pictures set set --shares 2 1 1 --held-out others", ["50% real people", "25% rendered people"]),
         (f"--real real/film.json --real-pictures real/film.mp4 {TESTS}", ["real people in pictures of film.json"]),
         ("--pictures set --held-out others", ["rendered people"]),
+        (f"--pictures set {TESTS}", ["rendered people"]),
     ],
 )
 def test_runs_on_whole_pictures_end_in_weights(
@@ -190,7 +267,10 @@ def test_2d_labels_learn_beside_motion_capture(
         ("train lcrnet-synth --pictures others set --held-out set", "holds the same pictures as"),
         ("train lcrnet-synth --pictures set --held-out others --shares 1 2", "--shares: expected a positive number"),
         ("train lcrnet-synth --pictures set --held-out others --library x.npz", "expected --real beside it"),
-        ("train lcrnet-synth --pictures set --held-out others --real-camera none", "expected --real beside them"),
+        ("train lcrnet-synth --pictures set --held-out others --real-camera none", "expected --real or a poses file"),
+        (f"train lcrnet-synth {REAL} --real-camera camera.json {TESTS}", "asks no camera"),
+        ("train lcrnet-synth --pictures set --held-out others --shares inf", "--shares: expected a positive number"),
+        ("train lcrnet-smoke --shares 1", "--shares: expected a positive number"),
         ("train lcrnet-synth --pictures set --held-out others --compile", "are not compiled"),
         ("train perspose-smoke --anchors anchors.json", "has no anchor poses"),
         (f"train lcrnet-synth {REAL} --held-out real/poses.json --held-out-pictures real/photos", "are also in"),

@@ -13,6 +13,7 @@ DEFAULT_LIBRARY = Path("data") / "library.npz"
 """Where a motion library is looked for when none is named."""
 
 Progress = Callable[[int, int], None] | None
+_SEEDS = (0, 1, 2)
 
 
 @runtime_checkable
@@ -37,6 +38,10 @@ class Settings(Protocol):
     def jobs(self) -> int: ...  # noqa: D102
     @property
     def renders(self) -> int | None: ...  # noqa: D102
+    @property
+    def steps(self) -> int | None: ...  # noqa: D102
+    @property
+    def pictures(self) -> int | None: ...  # noqa: D102
 
 
 def _abspose(settings: Settings, progress: Progress) -> Measured:
@@ -47,7 +52,7 @@ def _abspose(settings: Settings, progress: Progress) -> Measured:
     measured, drawn = bench_abspose(
         library,
         quick=settings.quick,
-        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        seeds=_seeds(settings),
         jobs=settings.jobs,
         cache=settings.cache,
         progress=progress,
@@ -68,6 +73,12 @@ def _motion(settings: Settings) -> Path | None:
                 f"make it with `sightline prepare mocap FOLDER -o {library}`"
             )
     return library
+
+
+def _seeds(settings: Settings, usual: tuple[int, ...] = _SEEDS) -> tuple[int, ...]:
+    """The seeds that were given, or the usual ones; of a quick run the first alone."""
+    seeds = settings.seeds or usual
+    return seeds[:1] if settings.quick else seeds
 
 
 def _lift(settings: Settings, progress: Progress) -> Measured:
@@ -99,7 +110,7 @@ def _widening(settings: Settings, progress: Progress) -> Measured:
         _motion(settings),
         settings.views,
         quick=settings.quick,
-        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        seeds=_seeds(settings),
         jobs=settings.jobs,
         cache=settings.cache,
         progress=progress,
@@ -118,7 +129,7 @@ def _perspective_lifting(settings: Settings, progress: Progress) -> Measured:
     return bench_perspective_lifting(
         _motion(settings),
         quick=settings.quick,
-        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        seeds=_seeds(settings),
         jobs=settings.jobs,
         cache=settings.cache,
         progress=progress,
@@ -131,7 +142,7 @@ def _perspose(settings: Settings, progress: Progress) -> Measured:
     return bench_perspose(
         _motion_if_there(settings),
         quick=settings.quick,
-        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        seeds=_seeds(settings),
         jobs=settings.jobs,
         cache=settings.cache,
         progress=progress,
@@ -144,7 +155,7 @@ def _perspective_image(settings: Settings, progress: Progress) -> Measured:
     return bench_perspective_image(
         _motion_if_there(settings),
         quick=settings.quick,
-        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        seeds=_seeds(settings),
         jobs=settings.jobs,
         cache=settings.cache,
         progress=progress,
@@ -164,7 +175,7 @@ def _deeplift(settings: Settings, progress: Progress) -> Measured:
     measured, drawn = bench_deeplift(
         _motion(settings),
         quick=settings.quick,
-        seeds=settings.seeds[:1] if settings.quick else settings.seeds,
+        seeds=_seeds(settings),
         jobs=settings.jobs,
         cache=settings.cache,
         progress=progress,
@@ -206,6 +217,27 @@ def _render_domain(settings: Settings, progress: Progress) -> Measured:
     )
 
 
+def _lcrnet(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.lcrnet import bench_lcrnet
+
+    return bench_lcrnet(
+        _motion_if_there(settings),
+        quick=settings.quick,
+        seeds=_seeds(settings, (0,)),
+        jobs=settings.jobs,
+        cache=settings.cache,
+        steps=settings.steps,
+        pictures=settings.pictures,
+        progress=progress,
+    )
+
+
+def _lcrnet_speed(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.lcrnet_speed import bench_lcrnet_speed
+
+    return bench_lcrnet_speed(_motion_if_there(settings), quick=settings.quick, progress=progress)
+
+
 def _motion_if_there(settings: Settings) -> Path | None:
     """The motion library, where there is one; None for poses made by rule, which need none."""
     if settings.library is not None:
@@ -235,6 +267,14 @@ BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "deeplift": (_deeplift, "the pose prior of Lifting from the Deep and its lifter, on held-out people"),
     "deeplift-speed": (_deeplift_speed, "speed of lifting with the prior, beside plain twins with the same answers"),
     "deeplift-fit": (_deeplift_fit, "what a fit of the prior costs: seconds and memory for up to a million poses"),
+    "lcrnet": (
+        _lcrnet,
+        "LCR-Net++ without each of its parts, and decoded in every way, on rendered pictures of one to six people",
+    ),
+    "lcrnet-speed": (
+        _lcrnet_speed,
+        "LCR-Net++: integration of proposals, search among a million views, frames per second, memory",
+    ),
     "retarget": (_retarget, "bodies from joints: residual per mocap skeleton, analytic IK, round trips"),
     "render": (_render, "rendered pictures per second of one core, by size and people; where the time goes; memory"),
     "render-domain": (_render_domain, "whether MediaPipe finds rendered people, and how well, knob by knob"),

@@ -151,8 +151,9 @@ def gains(results: Results, subject: str, score: str = "error") -> list[float]:
 REASONS: dict[str, str] = {
     "image-people-border": "the plain crop does better at the border than in the centre (rows), so little is left to "
     "win: there the stretch of a wide lens shows from where people are seen",
-    "image-people-border-centre": "in the centre nothing shows from where people are seen, and the plain crop's network, "
-    "which learnt from people all over the frame, averages over places; at the border the stretch of a wide lens does",
+    "image-people-border-centre": "in the centre nothing shows from where people are seen, and the plain crop's "
+    "network, which learnt from people all over the frame, averages over places; at the border the stretch of a wide "
+    "lens does",
 }
 """Why a claim may fail to hold; told only where it does."""
 

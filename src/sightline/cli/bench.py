@@ -47,12 +47,17 @@ class Bench:
     """Folder for the benchmark's figures, if they are to be drawn."""
     cache: MaybePath = None
     """Folder that keeps finished trainings, so that a stopped benchmark goes on."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds, one training of each variant per seed; widening trains all but one variant with the first only."""
+    seeds: tuple[int, ...] = ()
+    """Seeds, one training of each variant per seed, 0 1 2 when left out (of lcrnet 0); widening trains all but one
+    variant with the first only."""
     jobs: int = 2
     """Trainings at a time, one thread each."""
     renders: MaybeInteger = None
     """Pictures over which render watches the memory."""
+    steps: MaybeInteger = None
+    """Of each training of lcrnet."""
+    pictures: MaybeInteger = None
+    """Rendered pictures of each set that lcrnet learns from."""
     json: bool = False
     """Print the report as JSON."""
 
@@ -73,8 +78,9 @@ class Bench:
         for path in (folder if not self.quick else None, self.figures, self.cache):
             if path is not None:
                 checked_folder(path)
-        if not self.seeds or self.jobs < 1:
-            raise UsageError("--seeds, --jobs: expected at least one seed and one training at a time")
+        for name, least in (("jobs", 1), ("steps", 1), ("pictures", 1)):
+            if (value := getattr(self, name)) is not None and value < least:
+                raise UsageError(f"--{name}: expected at least {least}, got {value}")
         began = time.perf_counter()
         with progress_bar(self.name) as progress:
             measured = BENCHES[self.name][0](self, progress)

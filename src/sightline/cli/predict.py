@@ -59,10 +59,12 @@ class Predict:
     """Horizontal field of view in degrees."""
     detector: str = "auto"
     """What finds people and joints: a detector by name (`sightline models` lists them), or a keypoint file; with
-    perspose, which needs no joints, also `boxes`: nobody but those in --box (of photos) or --boxes."""
-    method: Literal["abspose", "deeplift", "perspose"] = "abspose"
-    """What turns them into 3D: a network that lifts keypoints, a prior of human poses (Lifting from the Deep), or a
-    network that looks at the picture of each person and its camera (PersPose)."""
+    perspose, which needs no joints, also `boxes`: nobody but those in --box (of photos) or --boxes; lcrnet finds
+    people itself."""
+    method: Literal["abspose", "deeplift", "perspose", "lcrnet"] = "abspose"
+    """What turns them into 3D: a network that lifts keypoints, a prior of human poses (Lifting from the Deep), a
+    network that looks at the picture of each person and its camera (PersPose), or one that finds several people and
+    their poses in the whole picture (LCR-Net++)."""
     any_orientation: bool = False
     """With deeplift: people may be upside down or lie; its prior is otherwise of upright people."""
     pitch_deg: MaybeNumber = None
@@ -87,7 +89,8 @@ class Predict:
     max_people: MaybeInteger = None
     """At most so many people per frame, the surest first."""
     min_score: MaybeNumber = None
-    """How sure the detector has to be of a person, 0 to 1; its own default where not given."""
+    """How sure the detector (with lcrnet the network) has to be of a person, 0 to 1; its own default where not
+    given."""
     every: int = 1
     """Take every n-th frame of films (every n-th photo)."""
     frames: MaybeInteger = None
@@ -117,7 +120,7 @@ class Predict:
     device: str = "cpu"
     """PyTorch device of the networks, such as cpu or cuda."""
     batch_size: int = 8
-    """Frames (with perspose people) per pass of the networks."""
+    """Frames (with perspose people) per pass of the networks; lcrnet looks at one at a time."""
     json: bool = False
     """Print a summary as JSON."""
 
@@ -215,11 +218,12 @@ class Predict:
         repairs: list[RepairReport],
     ) -> tuple[Look, Outputs]:
         """Look at the source and write its poses; return who looked, and what was written."""
-        from sightline.prediction.looks import look_for
+        from sightline.prediction.looks import look_with
         from sightline.prediction.outputs import Outputs
 
         failed: list[str] = []
-        look = look_for(
+        look = look_with(
+            predictor.estimator,
             source,
             detector=self.detector,
             box=self.box,
@@ -255,7 +259,7 @@ class Predict:
                         print(f"sightline: {outputs.tally.notice}", file=sys.stderr)
                         noticed = True
                     if source.kind == "photos" and not self.json:
-                        print(photo_line(one.frame))
+                        print(photo_line(one.frame, outputs.estimator.skeleton.root))
                     if progress is not None:
                         progress(outputs.tally.frames, source.frame_count or 0)
             except KeyboardInterrupt:

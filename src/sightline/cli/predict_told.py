@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from sightline.viewer.mesh import Bodies
 
 
-def photo_line(frame: PoseFrame) -> str:
-    """Return who is in a photo, and how far away."""
+def photo_line(frame: PoseFrame, root: int) -> str:
+    """Return who is in a photo, and how far away; root: row of the joint that is meant."""
     import numpy as np
 
     if not frame.people:
         return f"  {frame.file}: nobody"
-    roots = sorted(float(np.linalg.norm(person.joints_cam_m[0])) for person in frame.people)
+    roots = sorted(float(np.linalg.norm(person.joints_cam_m[root])) for person in frame.people)
     told = ", ".join(f"{distance:.2f}" for distance in roots)
     return f"  {frame.file}: {_count(len(roots), 'person', 'people')}, {told} m away"
 

@@ -69,9 +69,9 @@ class Train:
     threads: MaybeInteger = None
     """CPU threads of each process, instead of the recipe's."""
     workers: MaybeInteger = None
-    """For those: processes that cut out crops beside each process, instead of the recipe's."""
+    """For those: processes that read pictures beside each process, instead of the recipe's."""
     compile: bool = False
-    """For those: let torch.compile make the network faster; on processors it needs a C++ compiler."""
+    """For perspose: let torch.compile make the network faster; on processors it needs a C++ compiler."""
     accelerator: Literal["cpu", "gpu", "mps", "tpu", "auto"] = "cpu"
     """Lightning's name of the device kind: cpu, gpu, auto."""
     devices: int = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -100,7 +101,7 @@ def rendered_credit(people: Any) -> str:
 def check_shares(sources: PictureOptions) -> None:
     """Raise `UsageError` unless there is a positive share for each source, or none at all."""
     parts = len(sources.real) + len(sources.pictures)
-    if sources.shares and (len(sources.shares) != parts or min(sources.shares) <= 0):
+    if sources.shares and (len(sources.shares) != parts or not all(0 < share < math.inf for share in sources.shares)):
         raise UsageError(
             f"--shares: expected a positive number for each file of --real and each set of --pictures, {parts} in "
             f"all, got {' '.join(f'{share:g}' for share in sources.shares)}"
@@ -130,8 +131,8 @@ def _people(config: PersPoseRunConfig, sources: PictureOptions) -> tuple[People,
         raise UsageError(
             "--real-pictures, --real-camera, --held-out-pictures: expected --real or a poses file beside them"
         )
+    check_shares(sources)
     if pictures and held_out is not None:
-        check_shares(sources)
         body = config.model.shape_numbers > 0
         train, test = [SetPeople(folder, body=body) for folder in pictures], SetPeople(held_out, body=body)
         for people, folder in zip(train, pictures, strict=True):

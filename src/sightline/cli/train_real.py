@@ -169,14 +169,11 @@ def _has_poses(truth: Path) -> bool:
 def _held_out(config: PersPoseRunConfig, folder: Path, sources: PictureOptions) -> SetPeople | PosesPeople:
     """People to be scored on, some of whom have every joint that is scored."""
     from sightline.training.pictures import SetPeople
-    from sightline.training.real_people import PosesPeople
 
-    assert sources.held_out is not None  # `_check` saw to it
+    assert sources.held_out is not None  # `check_options` saw to it
     if sources.held_out_pictures is None:
         return SetPeople(sources.held_out, body=config.model.shape_numbers > 0)
-    people = labelled(sources.held_out, sources.held_out_pictures, folder / FILMS)
-    if not isinstance(people, PosesPeople):
-        raise InputError(f"{sources.held_out}: expected a file of poses to be scored on, since 2D labels tell no depth")
+    people = held_out_poses(folder, sources)
     names = _scored_names(config)
     if not people.complete(names):
         missing = [name for name in names if name not in people.known]
@@ -187,6 +184,18 @@ def _held_out(config: PersPoseRunConfig, folder: Path, sources: PictureOptions) 
     return people
 
 
+def held_out_poses(folder: Path, sources: PictureOptions) -> PosesPeople:
+    """Real people to be scored on."""
+    from sightline.training.real_people import PosesPeople
+
+    assert sources.held_out is not None  # `check_options` saw to it
+    assert sources.held_out_pictures is not None
+    people = labelled(sources.held_out, sources.held_out_pictures, folder / FILMS)
+    if not isinstance(people, PosesPeople):
+        raise InputError(f"{sources.held_out}: expected a file of poses to be scored on, since 2D labels tell no depth")
+    return people
+
+
 def _scored_names(config: PersPoseRunConfig) -> list[str]:
     from sightline.training.perspose import scored_rows
 
@@ -194,14 +203,18 @@ def _scored_names(config: PersPoseRunConfig) -> list[str]:
 
 
 def _tell_scored(config: PersPoseRunConfig, test: SetPeople | PosesPeople, sources: PictureOptions) -> None:
-    """Say so where some labelled people do not count, and where few do."""
+    """Tell how many real people are scored."""
     from sightline.training.pictures import SetPeople
 
     if isinstance(test, SetPeople):
         return
-    scored = len(test.complete(_scored_names(config)))
-    if scored < len(test):
-        told = f"{scored} of its {len(test)} people have all joints that the network is scored on; the others do not "
+    tell_scored(len(test.complete(_scored_names(config))), len(test), sources)
+
+
+def tell_scored(scored: int, labelled: int, sources: PictureOptions) -> None:
+    """Say so where some labelled people do not count, and where few do."""
+    if scored < labelled:
+        told = f"{scored} of its {labelled} people have all joints that the network is scored on; the others do not "
         print(f"sightline: {sources.held_out}: {told}count", file=sys.stderr)
     if scored < _FEW:
         print(f"sightline: {sources.held_out}: scores of {scored} people say little", file=sys.stderr)

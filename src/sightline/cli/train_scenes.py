@@ -49,7 +49,7 @@ def train_on_scenes(
     from sightline.training.ship_lcrnet import ship_lcrnet
 
     skeleton, own = get_skeleton(config.skeleton), None if anchors is None else read_anchors(anchors)
-    if sources.real:
+    if sources.real or (sources.held_out is not None and not sources.held_out.is_dir()):
         from sightline.cli.train_real_scenes import real_scenes
 
         train, test, credit = real_scenes(skeleton, folder, sources, library)
@@ -90,9 +90,11 @@ def _rendered(config: LcrNetRunConfig, skeleton: Skeleton, sources: PictureOptio
 
     pictures, held_out = sources.pictures, sources.held_out
     if sources.real_pictures or sources.real_camera or sources.held_out_pictures:
-        raise UsageError("--real-pictures, --real-camera, --held-out-pictures: expected --real beside them")
+        raise UsageError(
+            "--real-pictures, --real-camera, --held-out-pictures: expected --real or a poses file beside them"
+        )
+    check_shares(sources)
     if pictures and held_out is not None:
-        check_shares(sources)
         (test,), _ = rendered_scenes((held_out,), skeleton)
         train, words = rendered_scenes(pictures, skeleton)
         for scenes, folder in zip(train, pictures, strict=True):

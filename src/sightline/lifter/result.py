@@ -82,10 +82,10 @@ def person_of(row: Row, lifted: LiftedPeople, number: int, camera: Camera) -> Pe
     )
 
 
-def canonical_depth(joints_cam: Float[np.ndarray, "joint 3"], camera: Camera) -> float | None:
+def canonical_depth(joints_cam: Float[np.ndarray, "joint 3"], camera: Camera, root: int = 0) -> float | None:
     """Return the root's depth over the focal length (m/px); None for a lens without one focal length."""
     focal = camera.canonical_focal_px
-    return None if focal is None else float(joints_cam[0, 2] / float(focal))
+    return None if focal is None else float(joints_cam[root, 2] / float(focal))
 
 
 def _rivals(lifted: LiftedPeople, number: int, camera: Camera) -> tuple[Hypothesis, ...] | None:

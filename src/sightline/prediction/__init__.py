@@ -48,12 +48,13 @@ def predict(
             is none assumes one, with a warning. "auto" asks the people who stand upright before it assumes: of each
             photo, or of the first seconds of a film whose camera stands still; they also tell gravity and floor.
         detector: what finds people and joints, by name, or one of your own; "boxes" is those in `boxes` alone, of
-            whom perspose needs no joints.
+            whom perspose needs no joints; lcrnet takes "auto" alone, since it finds people itself.
         boxes: (x0, y0, x1, y1) per person in the first picture (px, corner origin), who are then followed; or the path
             of a file of boxes.
         height_m: barefoot stature of the people, where known: it fixes the scale, which is learned otherwise.
         on_floor: fix the scale by the feet on the floor; needs a camera whose place in the world is known.
-        method: "abspose" and "deeplift" lift keypoints, "perspose" looks at the picture of each person.
+        method: "abspose" and "deeplift" lift keypoints, "perspose" looks at the picture of each person, "lcrnet" at the
+            whole picture, where it finds several people and their poses at once.
         weights: name or passport of weights; None takes the method's own.
         device: PyTorch device of the networks.
         batch_size: frames per pass of the networks.
@@ -74,7 +75,7 @@ def predict(
     """
     from sightline.formats.camera import read_camera
     from sightline.prediction.cameras import CameraFinder
-    from sightline.prediction.looks import look_for
+    from sightline.prediction.looks import look_with
     from sightline.prediction.methods import estimator_of
     from sightline.prediction.run import Predictor
 
@@ -82,15 +83,17 @@ def predict(
     path = camera if isinstance(camera, (str, Path)) else None
     known = camera if path is None else None if str(path) == "auto" else read_camera(path)
     finder = CameraFinder(known, name="camera" if path is None else str(path))  # type: ignore[arg-type]
+    estimator = estimator_of(method, weights, device=device, batch_size=batch_size)
     predictor = Predictor(
-        estimator_of(method, weights, device=device, batch_size=batch_size),
+        estimator,
         height_m=height_m,
         on_floor=on_floor,
         batch_size=batch_size,
         smoothing=smoothing,
     )
     drawn = () if boxes is None or isinstance(boxes, (str, Path)) else tuple(_box(box) for box in boxes)
-    look = look_for(
+    look = look_with(
+        estimator,
         source,
         detector=detector,
         box=drawn,

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from sightline.detect.protocol import Detection
+from sightline.detect.protocol import Detection, Detector
 from sightline.pipeline import Lifter, Skipped
 from sightline.prediction.cameras import KnownCamera
 from sightline.skeleton import Skeleton
@@ -97,6 +97,19 @@ class Estimator(Told, Protocol):
             seen: the joint set of the detector.
             fps: frames per second, where known.
             height_m: barefoot stature of everybody whose own is not known.
+        """
+        ...
+
+
+@runtime_checkable
+class FindsPeople(Protocol):
+    """What an estimator offers beside that finds people by itself: no other detector is asked."""
+
+    def detector(self, min_score: float | None = None) -> Detector:
+        """Return what finds people in pictures.
+
+        Args:
+            min_score: people of whom it is less sure are left out; None takes its own threshold.
         """
         ...
 

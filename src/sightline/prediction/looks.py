@@ -16,6 +16,7 @@ from sightline.detect.protocol import Detection, Detector
 from sightline.detect.registry import AUTO, DETECTORS, load_detector
 from sightline.errors import UsageError
 from sightline.formats.detections import OwnFile, read_detections
+from sightline.prediction.estimator import Estimator, FindsPeople
 from sightline.prediction.run import Look
 from sightline.skeleton import get_skeleton
 from sightline.sources import Source, SourceFrame
@@ -75,6 +76,49 @@ def look_for(
     if listed is None:
         return _Whole(detector, max_people, ours=named)
     return _InBoxes(detector, listed, source.kind == "photos", ours=named)
+
+
+def look_with(
+    estimator: Estimator,
+    source: Source,
+    *,
+    detector: str | Detector = "auto",
+    box: Sequence[str | Box] = (),
+    boxes: Path | None = None,
+    device: str = "cpu",
+    batch_size: int = 8,
+    min_score: float | None = None,
+    max_people: int | None = None,
+) -> Look:
+    """Return how people are found for an estimator: as `look_for` says, or by itself where it finds them itself.
+
+    Args:
+        estimator: who places them.
+        source: see `look_for`, as for all others.
+        detector: "auto", where the estimator finds people itself.
+        box: none, there.
+        boxes: none, there.
+        device: of the detector.
+        batch_size: of the detector.
+        min_score: of the detector, or of the estimator.
+        max_people: people to keep per frame.
+
+    Raises:
+        UsageError: as `look_for`, and for a detector or boxes beside an estimator that does not ask them.
+        InputError: as `look_for`.
+    """
+    if not isinstance(estimator, FindsPeople):
+        return look_for(
+            source, detector=detector, box=box, boxes=boxes, device=device, batch_size=batch_size,
+            min_score=min_score, max_people=max_people,
+        )  # fmt: skip
+    own = f"method '{estimator.model.method}' finds people by itself in the whole picture"
+    if not (isinstance(detector, str) and detector == AUTO):
+        got = detector if isinstance(detector, str) else getattr(detector, "name", type(detector).__name__)
+        raise UsageError(f"--detector: {own}; leave the detector out, got '{got}'")
+    if box or boxes is not None:
+        raise UsageError(f"--box, --boxes: {own}; leave the boxes out")
+    return look_for(source, detector=estimator.detector(min_score), max_people=max_people)
 
 
 class _Looking:

@@ -11,8 +11,9 @@ from sightline.lifter import Lifter, weights_for
 from sightline.methods.abspose.decode import RootRule
 from sightline.prediction.estimator import Estimator, FromKeypoints
 
-Method = Literal["abspose", "deeplift", "perspose"]
+Method = Literal["abspose", "deeplift", "perspose", "lcrnet"]
 PERSPOSE_WEIGHTS = "perspose-synth"
+LCRNET_WEIGHTS = "lcrnet-synth"
 
 
 def estimator_of(
@@ -28,7 +29,8 @@ def estimator_of(
     """Return what places people.
 
     Args:
-        method: by name; perspose looks at the pictures, the others at keypoints alone.
+        method: by name; perspose looks at the pictures of people and lcrnet at whole ones, in which it finds them
+            itself (`FindsPeople`); the others look at keypoints alone.
         weights: by name, or the path of a passport; None takes the method's own.
         device: PyTorch device of the network.
         batch_size: of perspose, people per pass of the network.
@@ -43,15 +45,21 @@ def estimator_of(
     """
     if method not in get_args(Method):
         raise UsageError(f"method: expected one of {', '.join(get_args(Method))}, got '{method}'")
-    if method != "perspose":
+    if method in ("abspose", "deeplift"):
         chosen = weights_for(method, weights, any_orientation=any_orientation)
         return FromKeypoints(Lifter(chosen, device=device, root=root, tilt=tilt))
     if any_orientation:
-        raise UsageError("any_orientation: expected method 'deeplift' beside it, got 'perspose'")
+        raise UsageError(f"any_orientation: expected method 'deeplift' beside it, got '{method}'")
+    if tilt is not None:
+        raise UsageError(f"tilt: '{method}' does not ask how the camera is tilted")
+    if method == "lcrnet":
+        if root != "learned":
+            raise UsageError(f"root: 'lcrnet' has a way of its own to place people; leave it out, got '{root}'")
+        from sightline.prediction.lcrnet import LcrNetEstimator  # timm takes seconds
+
+        return LcrNetEstimator(LCRNET_WEIGHTS if weights is None else weights, device=device)
     if root != "learned":
         raise UsageError(f"root: 'perspose' knows only 'learned', got '{root}'")
-    if tilt is not None:
-        raise UsageError("tilt: 'perspose' does not ask how the camera is tilted")
     from sightline.prediction.perspose import PersPoseEstimator  # timm takes seconds
 
     return PersPoseEstimator(PERSPOSE_WEIGHTS if weights is None else weights, device=device, batch_size=batch_size)

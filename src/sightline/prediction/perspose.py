@@ -25,8 +25,8 @@ from sightline.nn.backbones import as_input
 from sightline.nn.device import torch_device
 from sightline.pipeline import Lifter, Skipped
 from sightline.prediction.estimator import Found, Placed
+from sightline.prediction.sizes import stature_ratio
 from sightline.skeleton import Conversion, Skeleton, conversion, get_skeleton
-from sightline.stature import stature_from_joints
 from sightline.structures import ExtraJoints, ModelInfo, Person, PoseFrame, ScaleBody
 
 JOINT_SETS: Final = ("h36m17", "smpl24")
@@ -117,7 +117,8 @@ class PersPoseEstimator:
                 skipped.append(Skipped(frame=frame.source.index, id=place, reason=_reason(points)))
                 continue
             height = frame.detections[place].height_m or height_m
-            points = points if height is None else _sized(points, self.skeleton, height)
+            if height is not None:
+                points = points * stature_ratio(points[: len(self.skeleton)], self.skeleton, height)
             joints, rest = np.split(points, [len(self.skeleton)])
             extra = None if self.beyond is None else ExtraJoints(skeleton=self.beyond, joints_cam_m=rest)
             people[row].append(_person(joints, extra, box, place, frame, camera, rule))
@@ -182,12 +183,6 @@ def body_box(detection: Detection, seen: Skeleton) -> Float[np.ndarray, "4"] | N
     given = np.full(4, np.nan) if detection.box_px is None else np.asarray(detection.box_px, np.float64)
     (box,) = outlines(given[None], landmarks)
     return box if np.isfinite(box).all() else None
-
-
-def _sized(points: Float[np.ndarray, "point 3"], skeleton: Skeleton, height_m: float) -> Float[np.ndarray, "point 3"]:
-    """The same picture of somebody of a given stature, whose joints come first: points scaled about the camera."""
-    measured, _ = conversion(skeleton, get_skeleton("h36m17")).apply(points[None, : len(skeleton)])
-    return points * (height_m / float(stature_from_joints(torch.from_numpy(measured[0]))))
 
 
 def _person(

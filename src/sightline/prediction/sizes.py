@@ -7,8 +7,11 @@ from collections import OrderedDict, deque
 from dataclasses import replace
 
 import numpy as np
+import torch
+from jaxtyping import Float
 
-from sightline.skeleton import Skeleton
+from sightline.skeleton import Skeleton, conversion, get_skeleton
+from sightline.stature import stature_from_joints
 from sightline.structures import Hypothesis, Person, World
 
 ANKLE_HEIGHT_M = 0.08
@@ -63,6 +66,16 @@ class FloorSizes:
             return None
         scale = (ANKLE_HEIGHT_M - offset) / along
         return scale if _SCALES[0] <= scale <= _SCALES[1] else None
+
+
+def stature_ratio(joints: Float[np.ndarray, "joint 3"], skeleton: Skeleton, height_m: float) -> float:
+    """Return by how much a pose (m) is to be scaled to be of somebody of a given stature.
+
+    About the camera, so that it covers the same pixels. Bones from ankles to shoulders tell the stature, so the joint
+    set needs no top of the head.
+    """
+    measured, _ = conversion(skeleton, get_skeleton("h36m17")).apply(joints[None])
+    return height_m / float(stature_from_joints(torch.from_numpy(measured[0])))
 
 
 def scaled(person: Person, scale: float) -> Person:

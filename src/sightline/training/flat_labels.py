@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,12 +44,16 @@ class FlatLabels:
     statures_m: Float[np.ndarray, " person"]
     picture: Int[np.ndarray, " person"]
     """Row of `wanted`."""
+    others_px: Float[np.ndarray, "other 4"] = field(default_factory=lambda: np.zeros((0, 4)))
+    """Boxes of more people in these pictures, who have no keypoints; of crowds, the whole crowd's."""
+    others_picture: Int[np.ndarray, " other"] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Row of `wanted`."""
 
 
 def read_flat_labels(path: Path, kind: str | None, skeleton: str | None) -> FlatLabels:
     """Read a file or folder as `read_keypoints_of` does, COCO's annotations of pictures of many sizes too.
 
-    Of COCO's people the boxes are read as well, and crowds are left out.
+    Of COCO's people the boxes are read as well. Who has no keypoints, and crowds, are among the others.
 
     Raises:
         InputError, UsageError: as `read_keypoints_of` does.
@@ -80,8 +84,23 @@ def _coco(part: Part, asked: Skeleton | None) -> FlatLabels:
     told = {**content, "images": plain, "annotations": numbered} if annotated else numbered
     found = read_coco(Dump(where, (Part(where, part.name, told),), is_folder=False), asked)
     boxes = [_corners(*people[row]) for row in found.ids if row is not None]
-    files, sizes = _files_and_sizes(images, where)
-    return _labels(found, files, sizes, numbered=True, boxes_px=np.array(boxes, np.float64).reshape(-1, 4))
+    index, files, sizes = _files_and_sizes(images, where)
+    labels = _labels(found, files, sizes, numbered=True, boxes_px=np.array(boxes, np.float64).reshape(-1, 4))
+    told_of = {one.index: row for row, one in enumerate(labels.wanted)}
+    others, pictures, known = [], [], set(found.ids)
+    for row, (entry, place) in enumerate(people):
+        picture = (
+            told_of.get(index.get(image_id(entry, "image_id", place), -1)) if images and row not in known else None
+        )
+        box = _corners(entry, place)
+        if picture is not None and np.isfinite(box).all():
+            others.append(box)
+            pictures.append(picture)
+    return replace(
+        labels,
+        others_px=np.array(others, np.float64).reshape(-1, 4),
+        others_picture=np.array(pictures, np.int64),
+    )
 
 
 def _numbered(row: int, entry: dict[str, Any]) -> dict[str, Any]:
@@ -100,8 +119,8 @@ def _corners(entry: dict[str, Any], where: str) -> Float[np.ndarray, "4"]:
 
 def _files_and_sizes(
     images: Sequence[tuple[dict[str, Any], str]], where: str
-) -> tuple[dict[int, str], dict[int, tuple[int, int]]]:
-    """Names and sizes of COCO's pictures by the frames' numbers."""
+) -> tuple[dict[Any, int], dict[int, str], dict[int, tuple[int, int]]]:
+    """The numbers of the frames by COCO's ids of pictures, and names and sizes of the pictures by those."""
     ids = [image_id(image, "id", place) for image, place in images]
     index = frame_indices(ids, where)
     files: dict[int, str] = {}
@@ -112,7 +131,7 @@ def _files_and_sizes(
         if image.get("width") and image.get("height"):
             width, height = (strict.get_integer(image, side, place, low=1) for side in ("width", "height"))
             sizes[index[one]] = width, height
-    return files, sizes
+    return index, files, sizes
 
 
 def _labels(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 
+from sightline.methods.lcrnet.boxes import overlaps, pose_boxes
 from sightline.methods.lcrnet.decode import Modes
 from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.lcrnet.people import Decoding, looked_at, people_of
 from sightline.metrics.functional import pa_mpjpe
 from sightline.metrics.people_2d import Found, There, assigned, average_precision, likest
 from sightline.training.scenes import Scene, Scenes
+
+_ON: Final = 0.5
+"""Overlap of boxes from which a pose lies on somebody."""
 
 
 class SceneScores(NamedTuple):
@@ -68,7 +73,7 @@ def scores_of(people: Sequence[Modes], truth: Sequence[Scene]) -> SceneScores:
         poses = Found(modes.poses_px, modes.scores)
         everybody = There(scene.points_px.astype(np.float64), scene.head_px.astype(np.float64))
         person, like = assigned(poses, everybody), likest(poses, everybody)[0]
-        counts = ~np.isin(like, np.flatnonzero(~scene.sure))
+        counts = ~np.isin(like, np.flatnonzero(~scene.sure)) & ~((person < 0) & _on(modes, everybody, ~scene.sure))
         found.append(Found(poses.points_px[counts], poses.scores[counts]))
         there.append(There(everybody.points_px[scene.sure], everybody.head_px[scene.sure]))
         own = counts & (person >= 0)
@@ -85,3 +90,12 @@ def scores_of(people: Sequence[Modes], truth: Sequence[Scene]) -> SceneScores:
         mpjpe_m=float((predicted - true).norm(dim=-1).mean()) if len(predicted) else nothing,
         pa_mpjpe_m=float(pa_mpjpe(predicted, true)) if len(predicted) else nothing,
     )
+
+
+def _on(modes: Modes, everybody: There, who: Bool[np.ndarray, " person"]) -> Bool[np.ndarray, " mode"]:
+    """Which poses lie where some people are."""
+    if not who.any() or not len(modes.scores):
+        return np.zeros(len(modes.scores), bool)
+    boxes = pose_boxes(everybody.points_px[who])
+    boxes = boxes[np.isfinite(boxes).all(1)]
+    return np.asarray((overlaps(pose_boxes(modes.poses_px)[:, None], boxes[None]) >= _ON).any(1))

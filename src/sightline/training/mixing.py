@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-COUNT: Final = 1_000_000
-"""Numbers that a mixture has; each stands for something of a part, by the shares."""
+COUNT: Final = 1 << 40
+"""Numbers that a mixture has; each stands for something of a part, by the shares. So many that nothing is left out."""
 _SEED: Final = 77
 
 
 def check_mixture(parts: Sequence[object], lengths: Sequence[int], shares: Sequence[float]) -> None:
     """Raise `ValueError` unless there is a positive share for each part, and something in each of them."""
-    if not parts or len(parts) != len(shares) or min(shares) <= 0:
+    if not parts or len(parts) != len(shares) or not all(0 < share < math.inf for share in shares):
         raise ValueError(f"shares: expected a positive number for each of {len(parts)} parts")
     if 0 in lengths:
         raise ValueError("parts: expected something in each of them")

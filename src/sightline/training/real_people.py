@@ -78,7 +78,7 @@ class Labels:
     left_out: int = 0
     """How many more people the file has, who are not seen well enough to learn from."""
     others_px: Float[np.ndarray, "other 4"] = field(default_factory=lambda: np.zeros((0, 4)))
-    """Boxes of those, where they have any."""
+    """Boxes of those, where they have any, and of people who are only said to be there."""
     others_picture: Int[np.ndarray, " other"] = field(default_factory=lambda: np.zeros(0, np.int64))
     """Row of `files`."""
 
@@ -256,6 +256,8 @@ def _flat(flat: FlatLabels, truth: Path, files: PictureFiles, camera: Camera | N
         cameras=(camera,) * len(sizes),
         sizes=sizes,
         coarse=True,
+        others_px=flat.others_px,
+        others_picture=flat.others_picture,
     )
 
 
@@ -362,8 +364,8 @@ def _seen(everybody: Labels) -> Labels:
         statures_m=everybody.statures_m[kept],
         picture=everybody.picture[kept],
         left_out=int((~kept).sum()),
-        others_px=boxes[boxed],
-        others_picture=everybody.picture[boxed],
+        others_px=np.concatenate((everybody.others_px, boxes[boxed])),
+        others_picture=np.concatenate((everybody.others_picture, everybody.picture[boxed])),
     )
 
 

@@ -7,8 +7,12 @@ taken for background.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -17,32 +21,73 @@ from torch import Tensor
 
 from sightline.data.virtual import step_generator
 from sightline.errors import InputError
+from sightline.formats.atomic import atomic_path
 from sightline.landmarks import ALL_LANDMARKS, rows_of
+from sightline.methods.lcrnet.boxes import BOX_MARGIN
 from sightline.methods.lcrnet.pseudo import FARTHEST, MocapViews, mocap_views
+from sightline.methods.lcrnet.search import LEAST_JOINTS
 from sightline.methods.lcrnet.views import about_the_torso, drawn_views
-from sightline.skeleton import Skeleton
+from sightline.skeleton import Skeleton, conversion, get_skeleton, landmark_of
+from sightline.training.picture_files import Progress
 from sightline.training.real_people import RealPeople, pixels_of
 from sightline.training.scenes import HEAD, Scene, both_ways, head_sizes
 
 VIEWS: Final = 1_000_000
 """Views of motion capture among which the nearest is looked for."""
-LEAST_ANNOTATED: Final = 3
-"""Who has fewer annotated joints of the network's is not completed."""
 HEAD_M: Final = 0.2
 """From the upper neck to the top of the head, where labels do not tell: the median of rendered people."""
-_MIDDLES: Final = {"MidHead": ("LEar", "REar"), "Hip": ("LHip", "RHip"), "Thorax": ("LShoulder", "RShoulder")}
+_BLOCK: Final = 2000
 _VIEWS_SEED: Final = 6
+_HEIGHTS: Final = {
+    "Head": 0.0, "MidHead": 0.0, "HeadTop": 0.0, "NeckNose": 0.05, "Thorax": 0.15, "Shoulder": 0.15, "Elbow": 0.33,
+    "Spine": 0.33, "Wrist": 0.5, "Hip": 0.5, "Knee": 0.75, "Ankle": 1.0,
+}  # fmt: skip
+"""How far down somebody who stands has joints, of the way from head to ankles."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LibraryViews:
+    """Random views of motion capture, which are made when somebody is first looked for."""
+
+    joints_world: Float[Tensor, "frame 17 3"]
+    """Metres, z up."""
+    skeleton: Skeleton
+    count: int = VIEWS
+    refined: bool = True
+    """Whether matches are turned onto the annotated joints (`MocapViews.pseudo_truth`)."""
+    farthest: float = FARTHEST
+    """People whose match is farther than this get no pose."""
+
+    @cached_property
+    def views(self) -> MocapViews:
+        """The views, ready to be searched."""
+        drawn = drawn_views(self.joints_world, self.count, self.skeleton, step_generator(_VIEWS_SEED, 0))
+        return mocap_views(drawn, self.skeleton)
+
+    @cached_property
+    def digest(self) -> str:
+        """A sum over the motion capture and how views are drawn and taken."""
+        found = hashlib.sha256(self.joints_world.contiguous().numpy().tobytes())
+        found.update(repr((self.skeleton.name, self.count, self.refined, self.farthest)).encode())
+        return found.hexdigest()[:16]
+
+
+class _Told(NamedTuple):
+    """Joints of people as far as they are known."""
+
+    points_px: Float32[np.ndarray, "person joint 2"]
+    joints_m: Float32[np.ndarray, "person joint 3"]
 
 
 class RealScenes:
-    """The pictures of a file of labels, with everybody in each.
+    """The pictures of a file of labels in which somebody is seen well enough, with everybody in each.
 
     Args:
         people: with labels in 3D or in 2D.
         skeleton: in whose joints people are told.
         views: of motion capture, for people of whom not every joint is known in 3D; None teaches nothing of those.
-        refined: whether matches are turned onto the annotated joints (`MocapViews.pseudo_truth`).
-        farthest: people whose match is farther than this teach nothing (there too).
+        cache: folder where completed people are kept, since millions of views take their time.
+        progress: called with the number of people completed and of all.
 
     Raises:
         InputError: where nobody is left to learn from.
@@ -52,73 +97,59 @@ class RealScenes:
         self,
         people: RealPeople,
         skeleton: Skeleton,
-        views: MocapViews | None = None,
+        views: LibraryViews | None = None,
         *,
-        refined: bool = True,
-        farthest: float = FARTHEST,
+        cache: Path | None = None,
+        progress: Progress = None,
     ) -> None:
         self.people, self.skeleton = people, skeleton
-        labels, self.completed = people.labels, 0
-        points = _joints(pixels_of(labels), labels.rows, skeleton)
-        joints = np.full((*points.shape[:2], 3), np.nan, np.float32)
-        if self.solid:
-            own = torch.from_numpy(_joints(labels.points, labels.rows, skeleton))
-            joints = about_the_torso(own, skeleton).numpy()
-        unknown = ~np.isfinite(joints).all((1, 2))
-        ask = unknown & (np.isfinite(points).all(-1).sum(1) >= LEAST_ANNOTATED)
-        if views is not None and ask.any():
-            truth = views.pseudo_truth(torch.from_numpy(points[ask]), refined=refined, farthest=farthest)
-            points[ask], joints[ask] = truth.points_px.numpy(), truth.joints_m.numpy()
-            self.completed = int(ask.sum())
-        self.sure: Bool[np.ndarray, " person"] = np.asarray(np.isfinite(np.dstack((joints, points))).all((1, 2)))
+        labels, own = people.labels, _as_labelled(people, skeleton)
+        unknown = ~_whole(own) & (np.isfinite(own.points_px).all(-1).sum(1) >= LEAST_JOINTS)
+        told, digest = own, f"{people.digest}, as labelled"
+        if views is not None and unknown.any():
+            told = _completed(own, unknown, views, digest, cache, progress)
+            digest = f"{people.digest}, completed by {views.digest}"
+        self.digest: str = digest
+        """That of the labels and pictures, and of what completed them."""
+        self.sure: Bool[np.ndarray, " person"] = _whole(told)
+        self.completed = int((self.sure & unknown).sum())
+        """How many people got their pose or some joints from motion capture."""
         if not self.sure.any():
             why = f"not all joints of {skeleton.name} are known of anybody in 3D"
-            if self.completed:
-                why = "no view of motion capture is near enough to anybody"
-            elif views is None:
+            if views is None:
                 why += ", and there is no motion capture whose views would complete them"
+            else:
+                why = "no view of motion capture is near enough to anybody"
             raise InputError(f"{labels.truth}: nobody in it to learn from: {why}")
-        self._points, self._joints, self._heads = points, joints, self._head_sizes()
-        self._views = 0 if views is None else len(views.joints_m)
+        self._points, self._joints, self._heads = told.points_px, told.joints_m, self._head_sizes()
         self._rows = np.unique(labels.picture)
+        self._people = _by_picture(labels.picture, len(labels.files.paths))
+        self._others = _by_picture(labels.others_picture, len(labels.files.paths))
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Scene:
-        """Return a picture with those whom labels name; joints of who has only a box lie along its diagonal."""
+        """Return a picture with those whom labels name; who has only a box stands in it."""
         labels, picture = self.people.labels, int(self._rows[index])
-        own, others = labels.picture == picture, labels.others_px[labels.others_picture == picture]
-        boxes = np.concatenate((labels.boxes_px[own & ~self.sure], others))
-        along = np.linspace(0.0, 1.0, len(self.skeleton))[:, None]
-        hinted = boxes[:, None, :2] + along * (boxes[:, None, 2:] - boxes[:, None, :2])
-        sure = own & self.sure
+        own, others = self._people[picture], labels.others_px[self._others[picture]]
+        standing = _standing(others, self.skeleton)
         return Scene(
             labels.files.read(picture, labels.sizes[picture], str(labels.truth)),
-            np.concatenate((self._points[sure], hinted)).astype(np.float32),
-            np.concatenate((self._joints[sure], np.full((*hinted.shape[:2], 3), np.nan))).astype(np.float32),
-            np.arange(sure.sum() + len(boxes)) < sure.sum(),
-            np.concatenate((self._heads[sure], np.full(len(boxes), np.nan))),
+            np.concatenate((self._points[own], standing)),
+            np.concatenate((self._joints[own], np.full((*standing.shape[:2], 3), np.nan, np.float32))),
+            np.concatenate((self.sure[own], np.zeros(len(others), bool))),
+            np.concatenate((self._heads[own], np.full(len(others), np.nan))),
         )
 
     def poses(self) -> Float[Tensor, "person joint 3"]:
         """Return the poses of all who are learnt from, and mirrored ones."""
         return both_ways(torch.from_numpy(self._joints[self.sure]), self.skeleton)
 
-    @property
-    def digest(self) -> str:
-        """That of the labels and pictures, and what completed them."""
-        return f"{self.people.digest}, {self.completed} of them completed by {self._views} views of motion capture"
-
-    @property
-    def solid(self) -> bool:
-        """Whether the labels are poses in 3D, so that people can be scored against them."""
-        return self.people.labels.points.shape[-1] == 3
-
     def _head_sizes(self) -> Float[np.ndarray, " person"]:
         """In pixels; of 2D labels NaN."""
         labels = self.people.labels
-        if not self.solid:
+        if not _solid(self.people):
             return np.full(len(labels.picture), np.nan)
         cameras = [labels.cameras[row] for row in labels.picture.tolist()]
         focal = np.array([np.nan if camera is None else float(camera.focal_px.mean()) for camera in cameras])
@@ -129,18 +160,81 @@ class RealScenes:
         return np.where(np.isfinite(own), own, usual)
 
 
-def library_views(joints_world: Float[Tensor, "frame 17 3"], skeleton: Skeleton, count: int = VIEWS) -> MocapViews:
-    """Return random views of motion capture (m, z up) to be searched."""
-    return mocap_views(drawn_views(joints_world, count, skeleton, step_generator(_VIEWS_SEED, 0)), skeleton)
+def _solid(people: RealPeople) -> bool:
+    """Whether labels are in 3D."""
+    return people.labels.points.shape[-1] == 3
+
+
+def _whole(told: _Told) -> Bool[np.ndarray, " person"]:
+    """Of whom every joint is known, in the picture and in 3D."""
+    return np.asarray(np.isfinite(np.dstack(told)).all((1, 2)))
+
+
+def _as_labelled(people: RealPeople, skeleton: Skeleton) -> _Told:
+    points = _joints(pixels_of(people.labels), people, skeleton)
+    if not _solid(people):
+        return _Told(points, np.full((*points.shape[:2], 3), np.nan, np.float32))
+    joints = torch.from_numpy(_joints(people.labels.points, people, skeleton))
+    return _Told(points, about_the_torso(joints, skeleton).numpy())
 
 
 def _joints(
-    known: Float[np.ndarray, "person known axis"], rows: Sequence[int], skeleton: Skeleton
+    known: Float[np.ndarray, "person known axis"], people: RealPeople, skeleton: Skeleton
 ) -> Float32[np.ndarray, "person joint axis"]:
-    """The joints of a skeleton from some landmarks, those that are midway between two included; NaN is not known."""
-    found = np.full((len(known), len(ALL_LANDMARKS), known.shape[2]), np.nan)
-    found[:, list(rows)] = known
-    for name, pair in _MIDDLES.items():
-        row, between = ALL_LANDMARKS.index(name), [ALL_LANDMARKS.index(side) for side in pair]
-        found[:, row] = np.where(np.isnan(found[:, row]), found[:, between].mean(1), found[:, row])
-    return found[:, list(rows_of(skeleton))].astype(np.float32)
+    """The joints of a skeleton: as labels have them, else as they follow from the labels' joint set; NaN: unknown."""
+    landmarks = np.full((len(known), len(ALL_LANDMARKS), known.shape[2]), np.nan)
+    landmarks[:, list(people.labels.rows)] = known
+    found = landmarks[:, list(rows_of(skeleton))]
+    source = get_skeleton(people.labels.skeleton)
+    try:
+        rule = conversion(source, skeleton)
+    except ValueError:  # too few of its joints are of use
+        return found.astype(np.float32)
+    own = np.full((len(known), len(source), known.shape[2]), np.nan)
+    for joint, name in enumerate(source.joints):
+        if landmark_of(source, name) in ALL_LANDMARKS:
+            own[:, joint] = landmarks[:, ALL_LANDMARKS.index(landmark_of(source, name))]
+    return np.where(np.isnan(found), rule.apply(own)[0], found).astype(np.float32)
+
+
+def _completed(
+    own: _Told, unknown: Bool[np.ndarray, " person"], views: LibraryViews, labels: str, cache: Path | None,
+    progress: Progress,
+) -> _Told:  # fmt: skip
+    """People with what they lacked, from the cache where they are there."""
+    mark = hashlib.sha256(f"{labels} {views.digest}".encode()).hexdigest()[:16]
+    path = None if cache is None else cache / f"completed-{mark}.npz"
+    if path is not None and path.exists():
+        with np.load(path) as kept:
+            return _Told(kept["points_px"], kept["joints_m"])
+    points, joints = own.points_px.copy(), own.joints_m.copy()
+    rows = np.flatnonzero(unknown)
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        asked = torch.from_numpy(own.points_px[block])
+        truth = views.views.pseudo_truth(asked, refined=views.refined, farthest=views.farthest)
+        points[block] = truth.points_px.numpy()
+        joints[block] = np.where(np.isnan(own.joints_m[block]), truth.joints_m.numpy(), own.joints_m[block])
+        if progress is not None:
+            progress(min(start + _BLOCK, len(rows)), len(rows))
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, points_px=points, joints_m=joints)
+    return _Told(points, joints)
+
+
+def _standing(boxes: Float[np.ndarray, "other 4"], skeleton: Skeleton) -> Float32[np.ndarray, "other joint 2"]:
+    """Joints of people who stand upright in boxes: about all of them lie these, above them those of upper bodies."""
+    names = [landmark_of(skeleton, joint) for joint in skeleton.joints]
+    kinds = [name[1:] if name[1:] in _HEIGHTS and name[0] in "LR" else name for name in names]
+    across = [{"L": 1.0, "R": 0.0}[name[0]] if kind != name else 0.5 for name, kind in zip(names, kinds, strict=True)]
+    share = np.array([across, [_HEIGHTS[kind] for kind in kinds]]).T
+    inside = (BOX_MARGIN + share) / (1 + 2 * BOX_MARGIN)
+    return (boxes[:, None, :2] + inside * (boxes[:, None, 2:] - boxes[:, None, :2])).astype(np.float32)
+
+
+def _by_picture(picture: Sequence[int] | np.ndarray, pictures: int) -> list[np.ndarray]:
+    """The numbers of those in each picture."""
+    order = np.argsort(picture, kind="stable")
+    return np.split(order, np.searchsorted(np.asarray(picture)[order], np.arange(1, pictures)))

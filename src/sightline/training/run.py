@@ -175,10 +175,11 @@ def train_lcrnet(
     skeleton = get_skeleton(config.skeleton)
     if anchors is not None and isinstance(first, LcrNet) and not same_poses(anchors, first.anchors):
         raise UsageError("anchors: the weights that the run starts from have anchor poses of their own; give none")
-    if anchors is None:
-        anchors = first.anchors if isinstance(first, LcrNet) else fit_anchors(
-            train.poses(), config.anchors, skeleton, seed=config.seed
-        )  # fmt: skip
+    last = None if folder is None else folder / "last.ckpt"
+    if anchors is None and isinstance(first, LcrNet):
+        anchors = first.anchors
+    elif anchors is None:
+        anchors = _begun_with(last, config) if last is not None and last.exists() else _fitted(train, config)
     if anchors.skeleton != skeleton:
         raise UsageError(
             f"anchors: expected poses of {skeleton.name}, as the recipe has it, got {anchors.skeleton.name}"
@@ -191,6 +192,24 @@ def train_lcrnet(
         module = LcrNetModule(config, anchors, train, val)
         module.start(first)
         return _fit(module, config, folder, accelerator, devices, progress)
+
+
+def _fitted(train: Scenes, config: LcrNetRunConfig) -> AnchorPoses:
+    """Anchor poses of the people to learn from."""
+    poses = train.poses()
+    if len(poses) < config.anchors:
+        raise InputError(
+            f"anchors: this recipe has {config.anchors} anchor poses, and the training pictures only {len(poses)} "
+            "poses, mirrored ones among them; add pictures, or give anchors that `sightline fit anchors` has fitted"
+        )
+    return fit_anchors(poses, config.anchors, get_skeleton(config.skeleton), seed=config.seed)
+
+
+def _begun_with(last: Path, config: LcrNetRunConfig) -> AnchorPoses:
+    """The anchor poses of a run that is taken up: fitted anew on another machine they would differ by roundings."""
+    checkpoint = read_checkpoint(last, config_to_json(config))
+    joints, share = (checkpoint["state_dict"][f"network.anchors_{name}"].double().numpy() for name in ("m", "share"))
+    return AnchorPoses(skeleton=get_skeleton(config.skeleton), joints_m=joints, share=share)
 
 
 def _check_compiler() -> None:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sightline.data.virtual import step_generator
 from sightline.methods.lcrnet.views import about_the_torso
 from sightline.skeleton import Skeleton
 from sightline.synth.stream import Scenes as Pictures
@@ -17,7 +18,10 @@ from sightline.training.mixing import COUNT, check_mixture, drawn, mixed_digest
 from sightline.training.pictures import drawing_digest
 from sightline.training.scenes import Scene, Scenes, both_ways, scene_of
 
+MOST_POSES: Final = 200_000
+"""To which anchors are fitted."""
 _LEAST_POSES: Final = 64
+_POSES_SEED: Final = 78
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,11 +45,15 @@ class MixedScenes:
         return self.parts[part][inside]
 
     def poses(self) -> Float[Tensor, "person joint 3"]:
-        """Return the poses of all parts, of which those with larger shares are there more than once."""
+        """Return poses of all parts by their shares, those of small parts more than once."""
         found = [part.poses() for part in self.parts]
-        most = max(len(its) / share for its, share in zip(found, self.shares, strict=True))
-        times = (max(1, round(most * share / len(its))) for its, share in zip(found, self.shares, strict=True))
-        return torch.cat([its.repeat(count, 1, 1) for its, count in zip(found, times, strict=True)])
+        most = min(MOST_POSES, sum(len(its) for its in found))
+        chance, chosen = step_generator(_POSES_SEED, 0), []
+        for its, share in zip(found, self.shares, strict=True):
+            count = max(1, round(most * share / sum(self.shares)))
+            rows = torch.randperm(len(its), generator=chance)
+            chosen.append(its[rows[torch.arange(count) % len(its)]])
+        return torch.cat(chosen)
 
     @property
     def digest(self) -> str:

@@ -97,13 +97,18 @@ class FigureRenderer:
         canvas.text((x0, lower), moment, scale.note, PALETTE.muted, anchor="lm")
         return canvas
 
+    @property
+    def _share(self) -> str:
+        """What lies within a stated half-width."""
+        return "68 %" if self.poses.model.sigma_in_words is None else "its own spread"
+
     def _notes(self, frame: PoseFrame) -> dict[str, tuple[str, str]]:
         """Heading and small print of each panel."""
         miss = reprojection_px(self.stage, frame)
         picture = "" if miss is None else f"white: 3D seen through the camera, {miss:.1f} px off"
         floor = f"{self.stage.ground.words}  ·  {self.scene.tile_m:g} m grid"
         root = spoken(self.poses.skeleton.joints[self.poses.skeleton.root])
-        about = ", ± 68 %" if any(person.sigma_m is not None for person in frame.people) else ""
+        about = f", ± {self._share}" if any(person.sigma_m is not None for person in frame.people) else ""
         distances = f"distances: straight from the camera to the {root}{about}"
         return {"picture": ("Picture", picture), "scene": ("Scene", floor), "top": ("Top view", distances)}
 
@@ -143,7 +148,7 @@ class FigureRenderer:
             canvas.line([(x - 1.1 * scale.tick, y), (x, y)], ghostly(colour), 2.0, alpha=GHOST)
             x -= 2.0 * scale.tick
         if any(person.sigma_m is not None for person in frame.people):
-            words, half = "within 68 %", 0.55 * scale.tick
+            words, half = f"within {self._share}", 0.55 * scale.tick
             canvas.text((x, y), words, scale.tick, PALETTE.muted, anchor="rm")
             x -= text_width(words, scale.tick) + 0.5 * scale.tick
             canvas.box((x - 2.0 * half, y - half, x, y + half), colour, radius=3.0, alpha=HAZE)

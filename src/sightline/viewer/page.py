@@ -104,6 +104,7 @@ def _payload(poses: Poses) -> dict[str, Any]:
         "frames": frames,
         "haze": HAZE,
         "ghost": GHOST,
+        "spreadWords": poses.model.sigma_in_words,
     }
 
 

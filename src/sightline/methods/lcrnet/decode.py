@@ -6,8 +6,8 @@ follow the paper's text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,7 +19,6 @@ from sightline.skeleton import Skeleton
 SIGMA_BOX_PX: Final = 25.0
 """σ_b of eq. 6."""
 _TINY: Final = 1e-12
-_BLOCK: Final = 32
 
 
 class Proposals(NamedTuple):
@@ -54,6 +53,12 @@ class Modes(NamedTuple):
     """Of how many proposals."""
     first: Int[np.ndarray, " mode"]
     """The strongest of them."""
+    trust: Float[np.ndarray, "mode joint"]
+    """Which share of the score speaks for a joint: 1, but less for knees and ankles, the more of it is of upper bodies'
+    classes; they are guesses where all of it is."""
+    size_sigma: Float[np.ndarray, " mode"]
+    """Spread of the logarithm of the proposals' sizes in metres per pixel, from which the distance follows, so of the
+    distance in shares of it; NaN for a proposal that stands alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +141,9 @@ def integrated(proposals: Proposals, skeleton: Skeleton, config: Integration = I
     """
     _check(proposals, skeleton)
     order = _falling(proposals.scores)
-    ranked = proposals.chosen(order)
-    group, mode = _labels(ranked, config)
-    return _means(ranked, order, group, mode, skeleton, config.leg_weight)
+    group = _groups(pose_boxes(proposals.poses_px)[order], config.iou)
+    mode = _modes(proposals.joints_m[order], group, config.distance_m)
+    return _means(proposals, order, group, mode, skeleton, config.leg_weight)
 
 
 def suppressed(proposals: Proposals, skeleton: Skeleton, iou: float = Integration().iou) -> Modes:
@@ -154,12 +159,12 @@ def suppressed(proposals: Proposals, skeleton: Skeleton, iou: float = Integratio
     """
     _check(proposals, skeleton)
     order = _falling(proposals.scores)
-    ranked = proposals.chosen(order)
-    _, first = np.unique(_groups(pose_boxes(ranked.poses_px), iou), return_index=True)
+    _, first = np.unique(_groups(pose_boxes(proposals.poses_px)[order], iou), return_index=True)
     alone = np.arange(len(first))
-    return _means(ranked.chosen(first), order[first], alone, alone, skeleton, 1.0)
+    return _means(proposals, order[first], alone, alone, skeleton, Integration().leg_weight)
 
 
+@lru_cache(maxsize=8)
 def _legs(skeleton: Skeleton) -> Bool[np.ndarray, " joint"]:
     """Which joints are knees and ankles."""
     return ~np.isin(np.arange(len(skeleton)), upper_rows(skeleton))
@@ -170,98 +175,116 @@ def _falling(scores: Float[np.ndarray, " proposal"]) -> Int[np.ndarray, " propos
     return np.argsort(-scores, kind="stable")
 
 
-def _labels(ranked: Proposals, config: Integration) -> tuple[np.ndarray, np.ndarray]:
-    """Group and mode of each of ranked proposals; modes are numbered through all groups, both in order of seeds."""
-    group = _groups(pose_boxes(ranked.poses_px), config.iou)
-    mode, count = np.full(len(group), -1), 0
-    by_group = np.argsort(group, kind="stable")
-    for rows in np.split(by_group, np.flatnonzero(np.diff(group[by_group])) + 1) if len(group) else ():
-        poses = np.ascontiguousarray(np.moveaxis(ranked.joints_m[rows], -1, 0))
-        own = _taken(
-            len(rows), lambda seeds, left, its=poses: _distances(its[:, seeds], its[:, left]) < config.distance_m
-        )
-        mode[rows] = count + own
-        count += int(own.max()) + 1
-    return group, mode
-
-
 def _groups(boxes: Float[np.ndarray, "proposal 4"], iou: float) -> Int[np.ndarray, " proposal"]:
-    """The group of each of ranked boxes."""
-    return _taken(len(boxes), lambda seeds, left: overlaps(boxes[seeds, None], boxes[left]) > iou)
+    """The group of each of ranked boxes: the first that is left takes all that overlap with it, again and again."""
+    boxes = np.asfortranarray(boxes)
+    group, left, found = np.full(len(boxes), -1), np.ones(len(boxes), bool), 0
+    while left.any():
+        seed = int(left.argmax())
+        near = (overlaps(boxes[seed], boxes) > iou) & left
+        near[seed] = True
+        group[near] = found
+        left ^= near
+        found += 1
+    return group
 
 
-def _taken(count: int, near: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Int[np.ndarray, " row"]:
-    """By whom each row is taken, where the first row that is left takes all that are near it, again and again.
+def _modes(
+    joints_m: Float[np.ndarray, "proposal joint 3"], group: Int[np.ndarray, " proposal"], distance_m: float
+) -> Int[np.ndarray, " proposal"]:
+    """The mode of each of ranked poses: in every group the first that is left takes all that are near, D_3D (eq. 7).
 
-    Seeds are compared with all others several at a time, about as many as have taken somebody the last time: most
-    of the time goes into calls.
-
-    Args:
-        count: of rows.
-        near: tells which of some rows (along) are near others (down).
+    All groups take a step at a time: most of the time goes into calls.
     """
-    taker, left, found, block = np.full(count, -1), np.arange(count), 0, 1
+    left, joints = np.argsort(group, kind="stable"), joints_m.shape[1]
+    mode, group, found = np.full(len(group), -1), group[left], 0
+    poses = _across(joints_m[left]).reshape(3 * joints, -1)
     while len(left):
-        before, close = found, near(left[:block], left)
-        free = np.ones(len(left), bool)
-        for row, its in enumerate(close):
-            if free[row]:
-                its &= free
-                its[row] = True
-                taker[left[its]] = found
-                free ^= its
-                found += 1
-        left, block = left[free], min(_BLOCK, 2 * (found - before))
-    return taker
+        first = _begins(group)
+        own = first.cumsum() - 1
+        apart = poses.compress(first, axis=1).take(own, axis=1)
+        apart -= poses
+        apart *= apart
+        squared = apart[0::3]
+        squared += apart[1::3]
+        squared += apart[2::3]
+        near = np.sqrt(squared).sum(0) < joints * distance_m
+        near |= first
+        mode[left[near]] = found + own[near]
+        found += int(own[-1]) + 1
+        further = ~near
+        left, group, poses = left[further], group[further], poses.compress(further, axis=1)
+    return mode
 
 
-def _distances(
-    poses: Float[np.ndarray, "3 pose joint"], others: Float[np.ndarray, "3 other joint"]
-) -> Float[np.ndarray, "pose other"]:
-    """D_3D: mean distance of the joints; axes come first, so that the sums run along rows."""
-    squared = 0.0
-    for one, other in zip(poses, others, strict=True):
-        apart = other - one[:, None]
-        squared = squared + np.square(apart, out=apart)
-    return np.sqrt(squared) @ np.full(others.shape[-1], 1 / others.shape[-1])
+def _across(points: Float[np.ndarray, "proposal joint axis"]) -> Float[np.ndarray, "joint axis proposal"]:
+    """Points by joint and axis: what is done to all proposals then runs along rows."""
+    return np.ascontiguousarray(np.moveaxis(points, 0, -1))
+
+
+def _begins(labels: Int[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
+    """Where another label begins."""
+    found = np.ones(len(labels), bool)
+    np.not_equal(labels[1:], labels[:-1], out=found[1:])
+    return found
 
 
 def _means(
-    ranked: Proposals, order: np.ndarray, group: np.ndarray, mode: np.ndarray, skeleton: Skeleton, leg_weight: float
+    proposals: Proposals, order: np.ndarray, group: np.ndarray, mode: np.ndarray, skeleton: Skeleton, leg_weight: float
 ) -> Modes:
-    """The modes of labelled proposals; `order` are their numbers before they were ranked."""
+    """The modes of labelled proposals, which are told by falling score: `order` has their numbers."""
     by_mode = np.argsort(mode, kind="stable")
-    starts = np.flatnonzero(np.diff(mode[by_mode], prepend=-1))
-    ranked = ranked.chosen(by_mode)
-    count = np.diff(starts, append=len(mode))
-    scores = ranked.scores.astype(np.float64)
+    begins = _begins(mode[by_mode])
+    starts, own, rows = np.flatnonzero(begins), begins.cumsum() - 1, order[by_mode]
+    count, scores = np.bincount(own), proposals.scores[rows].astype(np.float64)
+    px, metres = _across(proposals.poses_px[rows]), _across(proposals.joints_m[rows])
     sums = _sums(scores, starts)
-    scores = np.where(np.repeat(sums > 0, count), scores, 1.0)  # a mode that scores nothing has a plain mean
-    weights = scores[:, None] * np.where(ranked.upper[:, None] & _legs(skeleton), leg_weight, 1.0)
-    totals = _sums(weights, starts)[..., None]
-    poses_px = _sums(weights[..., None] * ranked.poses_px, starts) / totals
-    joints_m = _sums(weights[..., None] * ranked.joints_m, starts) / totals
-    off = ranked.joints_m - joints_m[np.repeat(np.arange(len(starts)), count)]
-    sigma_m = np.sqrt(_sums(weights[..., None] * off**2, starts) / totals)
+    scores = np.where(sums[own] > 0, scores, 1.0)  # a mode that scores nothing has a plain mean
+    weights = np.tile(scores, (len(skeleton), 1, 1))
+    weights[_legs(skeleton)] *= np.where(proposals.upper[rows], leg_weight, 1.0)
+    totals, total = _sums(weights, starts), _sums(scores, starts)
+    mean_px, mean = _sums(weights * px, starts) / totals, _sums(weights * metres, starts) / totals
+    off = mean.take(own, axis=-1)
+    off -= metres
+    off *= off
+    off *= weights
+    sigma = np.sqrt(_sums(off, starts) / totals)
+    size = _log_sizes(px, metres)
+    size_off = size - (_sums(scores * size, starts) / total)[own]
+    size_sigma = np.sqrt(_sums(scores * size_off**2, starts) / total)
+    sigma[..., count == 1], size_sigma[count == 1] = np.nan, np.nan
     rank = _falling(sums)
-    alone = (count == 1)[:, None, None]
-    found = Modes(
-        poses_px=poses_px,
-        joints_m=joints_m,
-        scores=sums,
-        sigma_m=np.where(alone, np.nan, sigma_m),
-        group=group[by_mode][starts],
-        count=count,
-        first=order[by_mode][starts],
+    first = by_mode[starts[rank]]
+    return Modes(
+        poses_px=np.moveaxis(mean_px, -1, 0)[rank],
+        joints_m=np.moveaxis(mean, -1, 0)[rank],
+        scores=sums[rank],
+        sigma_m=np.moveaxis(sigma, -1, 0)[rank],
+        group=group[first],
+        count=count[rank],
+        first=order[first],
+        trust=(totals[:, 0] / total).T[rank],
+        size_sigma=size_sigma[rank],
     )
-    return Modes(*(part[rank] for part in found))
 
 
-def _sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Sums of the stretches of rows that begin at `starts`."""
+def _log_sizes(
+    px: Float[np.ndarray, "joint 2 proposal"], metres: Float[np.ndarray, "joint 3 proposal"]
+) -> Float[np.ndarray, " proposal"]:
+    """The logarithm of metres per pixel: how far joints are spread across the camera's axis, in both."""
+    spread = []
+    for points in (metres[:, :2], px):
+        off = points - points.sum(0) / len(points)
+        off *= off
+        spread.append(np.maximum(off.sum(0).sum(0), _TINY))
+    return 0.5 * np.log(spread[0] / spread[1])
+
+
+def _sums(values: Float[np.ndarray, "*axes proposal"], starts: np.ndarray) -> Float[np.ndarray, "*axes mode"]:
+    """Sums of the stretches of proposals that begin at `starts`."""
     if not len(starts):
-        return np.zeros((0, *values.shape[1:]))
-    return np.add.reduceat(values, starts, axis=0)
+        return np.zeros((*values.shape[:-1], 0))
+    return np.add.reduceat(values, starts, axis=-1)
 
 
 def _check(proposals: Proposals, skeleton: Skeleton) -> None:

@@ -85,6 +85,8 @@ class LcrNetConfig:
             raise ValueError("box_sizes_px, box_ratios: expected positive numbers")
         if self.finest not in LEVELS:
             raise ValueError(f"finest: expected one of {', '.join(map(str, LEVELS))}, got {self.finest}")
+        if self.finest != LEVELS[0] and not self.pyramid:
+            raise ValueError("finest: expected a pyramid beside it, got one map")
         levels = len(LEVELS) - LEVELS.index(self.finest)
         if self.pyramid and len(self.box_sizes_px) != levels:
             raise ValueError(

@@ -135,6 +135,7 @@ for (const name of ["spread", "others"]) {
   get(`layer-${name}`).hidden = !stated[name];
   get(name).addEventListener("change", (event) => { layers[name] = event.target.checked; state.dirty = true; });
 }
+if (data.spreadWords) get("layer-spread").title = data.spreadWords;
 get("play").addEventListener("click", () => play(!state.playing));
 get("seek").addEventListener("input", (event) => { play(false); show(Number(event.target.value)); });
 document.addEventListener("keydown", (event) => {

@@ -1,0 +1,200 @@
+"""What a trained LCR-Net++ is worth on held-out pictures, decoded in every way that the paper compares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from sightline.methods.lcrnet.boxes import LEGS, overlaps, pose_boxes
+from sightline.methods.lcrnet.decode import Integration, Modes, Proposals
+from sightline.methods.lcrnet.network import LcrNet
+from sightline.methods.lcrnet.people import Decoding, looked_at, people_of
+from sightline.metrics.people_2d import Found, There, assigned, pckh
+from sightline.skeleton import Skeleton, landmark_of
+from sightline.training.lcrnet_scores import SceneScores, scores_of
+from sightline.training.scenes import Scene, Scenes
+
+VERSION: Final = 1
+"""To be raised whenever other scores follow from the same network, so that no older ones are taken from a cache."""
+PPI, NMS = "PPI", "NMS"
+PLAIN_PPI, PLAIN_NMS = "PPI without rescoring", "NMS without rescoring"
+FIRST, BOUND = "first estimate", "best proposal"
+DISTANCES_M: Final = (0.03, 0.06, 0.125, 0.25)
+IOUS: Final = (0.12, 0.3, 0.54)
+_LEAST: Final = (0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.9)
+"""Scores from which somebody is taken to be there; the one of the best F-measure is told with its errors."""
+_NEAR: Final = 0.5
+"""Overlap from which a proposal may be of somebody."""
+
+
+def decodings(least_score: float, *, every: bool) -> dict[str, Decoding]:
+    """Return ways to decode by name: integration and suppression, or all of them."""
+    usual = Decoding(least_score=least_score)
+    found = {PPI: usual, NMS: replace(usual, integrate=False)}
+    if not every:
+        return found
+    found |= {PLAIN_PPI: replace(usual, rescore=False), PLAIN_NMS: replace(usual, rescore=False, integrate=False)}
+    for distance in DISTANCES_M:
+        for iou in IOUS:
+            found[swept(distance, iou)] = replace(usual, integration=Integration(iou=iou, distance_m=distance))
+    return found
+
+
+def swept(distance_m: float, iou: float) -> str:
+    """Return the name of integration with these thresholds."""
+    return f"PPI, T3D {1000 * distance_m:g} mm, IoU {iou:g}"
+
+
+def scores_of_variant(network: LcrNet, scenes: Scenes, *, least_score: float, every: bool) -> dict[str, Any]:
+    """Return scores by decoding, and those on people with a leg outside the picture, in the pictures that have them.
+
+    Args:
+        network: in evaluation mode.
+        scenes: to be looked at.
+        least_score: of poses that count for AP.
+        every: also all other decodings, the first estimate and the best proposal.
+    """
+    ways = decodings(least_score, every=every)
+    people: dict[str, list[Modes]] = {name: [] for name in ways}
+    first = first_estimate(network) if every and network.heads.second is not None else None
+    if first is not None:
+        people[FIRST] = []
+    truth, nearest, cut = [], [], []
+    for row in range(len(scenes)):
+        scene = scenes[row]
+        (looked,) = looked_at(network, [scene.image])
+        for name, decoding in ways.items():
+            people[name].append(people_of(looked, network, decoding))
+        if first is not None:
+            (other,) = looked_at(first, [scene.image])
+            people[FIRST].append(people_of(other, first, ways[PPI]))
+        if every:
+            nearest.append(best_proposals(looked.proposals, scene))
+        cut.append(leg_outside(scene, network.skeleton))
+        truth.append(scene._replace(image=np.zeros((0, 0, 3), np.uint8)))
+    scores = {name: judged(found, truth) for name, found in people.items()}
+    if every:
+        scores[BOUND] = of_best(nearest, truth)
+    cut_off = [scene._replace(sure=scene.sure & its) for scene, its in zip(truth, cut, strict=True)]
+    with_cut = [row for row, scene in enumerate(cut_off) if scene.sure.any()]
+    only_cut = [cut_off[row] for row in with_cut]
+    return {
+        "people": int(sum(scene.sure.sum() for scene in truth)),
+        "truncated_people": int(sum(scene.sure.sum() for scene in only_cut)),
+        "scores": scores,
+        "truncated": {
+            name: judged([people[name][row] for row in with_cut], only_cut) for name in (PPI, NMS) if only_cut
+        },
+    }
+
+
+def first_estimate(network: LcrNet) -> LcrNet:
+    """Return the network without its second estimate."""
+    first = LcrNet(replace(network.config, summary=0), network.anchors)
+    names = first.state_dict().keys()
+    first.load_state_dict({name: value for name, value in network.state_dict().items() if name in names})
+    return first.eval()
+
+
+def leg_outside(scene: Scene, skeleton: Skeleton) -> Bool[np.ndarray, " person"]:
+    """Return of whom knee and ankle of a leg are outside the picture."""
+    height, width = scene.image.shape[:2]
+    outside = ~np.all((scene.points_px >= 0) & (scene.points_px < (width, height)), axis=-1)
+    names = [landmark_of(skeleton, joint) for joint in skeleton.joints]
+    sides = [
+        [row for row, name in enumerate(names) if name.startswith(side) and any(leg in name for leg in LEGS)]
+        for side in "LR"
+    ]
+    return np.logical_or(*(outside[:, rows].all(1) for rows in sides))
+
+
+def judged(people: Sequence[Modes], truth: Sequence[Scene]) -> dict[str, float | None]:
+    """Return scores: AP and PCKh of all poses, the others where the F-measure of finding people is best."""
+    everybody = told(scores_of(people, truth))
+    parts = {least: scores_of([_above(modes, least) for modes in people], truth) for least in _LEAST}
+    least = max(parts, key=lambda each: f_measure(parts[each]))
+    return {
+        **told(parts[least]),
+        "ap_percent": everybody["ap_percent"],
+        "pckh_percent": _finite(100 * _pckh(people, truth)),
+        "f_percent": _finite(100 * f_measure(parts[least])),
+        "least_score": least,
+    }
+
+
+def f_measure(scores: SceneScores) -> float:
+    """Return the harmonic mean of the shares of people who are found and of poses that are somebody's."""
+    both = scores.found + scores.false + 1
+    return 2 * scores.found / both if math.isfinite(both) else 0.0
+
+
+def told(scores: SceneScores) -> dict[str, float | None]:
+    """Return scores with their units: shares in percent, metres in millimetres; None for what there is none of."""
+    return {
+        f"{name.removesuffix('_m')}_mm" if name.endswith("_m") else f"{name}_percent": _finite(
+            (1000 if name.endswith("_m") else 100) * value
+        )
+        for name, value in scores._asdict().items()
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _above(modes: Modes, least: float) -> Modes:
+    keep = modes.scores >= least
+    return Modes(*(part[keep] for part in modes))
+
+
+def _pckh(people: Sequence[Modes], truth: Sequence[Scene]) -> float:
+    """PCKh of who is seen well enough; those who are not found have no joint right."""
+    poses, true, heads = [], [], []
+    for modes, scene in zip(people, truth, strict=True):
+        points = scene.points_px.astype(np.float64)
+        who = assigned(Found(modes.poses_px, modes.scores), There(points, scene.head_px.astype(np.float64)))
+        own = np.full(points.shape, np.nan)
+        own[who[who >= 0]] = modes.poses_px[who >= 0]
+        for part, found in ((poses, own), (true, points), (heads, scene.head_px.astype(np.float64))):
+            part.append(found[scene.sure])
+    return pckh(np.concatenate(poses), np.concatenate(true), np.concatenate(heads))
+
+
+def best_proposals(
+    proposals: Proposals, scene: Scene
+) -> tuple[Float[np.ndarray, "person joint 2"], Float[np.ndarray, " person"]]:
+    """Return of everybody the nearest proposal in the picture, and the least 3D error (m) of one that lies there.
+
+    NaN for those on whom there is none.
+    """
+    points, joints = scene.points_px.astype(np.float64), scene.joints_m.astype(np.float64)
+    found, error = np.full(points.shape, np.nan), np.full(len(points), np.nan)
+    boxes, its = pose_boxes(proposals.poses_px), pose_boxes(points)
+    for person in range(len(points)):
+        rows = np.flatnonzero(overlaps(its[person], boxes) >= _NEAR) if len(boxes) else []
+        if len(rows):
+            apart = np.linalg.norm(proposals.poses_px[rows] - points[person], axis=-1).mean(-1)
+            found[person] = proposals.poses_px[rows[apart.argmin()]]
+            error[person] = np.linalg.norm(proposals.joints_m[rows] - joints[person], axis=-1).mean(-1).min()
+    return found, error
+
+
+def of_best(nearest: Sequence[tuple[np.ndarray, np.ndarray]], truth: Sequence[Scene]) -> dict[str, float | None]:
+    """Return the scores of the best proposals: what decoding could reach at most."""
+    parts = [
+        (found[scene.sure], scene.points_px[scene.sure].astype(np.float64), scene.head_px[scene.sure].astype(float),
+         error[scene.sure])
+        for (found, error), scene in zip(nearest, truth, strict=True)
+    ]  # fmt: skip
+    found, points, heads, error = (np.concatenate([part[which] for part in parts]) for which in range(4))
+    there = np.isfinite(error)
+    return {
+        "found_percent": _finite(100 * there.mean()) if len(there) else None,
+        "pckh_percent": _finite(100 * pckh(found, points, heads)),
+        "mpjpe_mm": _finite(1000 * error[there].mean()) if there.any() else None,
+    }
