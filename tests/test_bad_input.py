@@ -209,7 +209,7 @@ CASES: list[tuple[str, int, str, str]] = [
     ("bench juggling", 2, "name", "got 'juggling'"),
     ("bench abspose -o {out}/bench", 2, "--library", "needs motion capture"),
     ("bench lift --from-results -o {out}/bench", 2, "lift.json", "no results of 'lift'"),
-    ("bench lift --jobs 0 -o {out}/bench", 2, "--jobs", "at least one"),
+    ("bench lift --jobs 0 -o {out}/bench", 2, "--jobs", "at least 1"),
 ]
 
 
