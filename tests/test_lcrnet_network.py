@@ -88,17 +88,30 @@ def test_all_classes_are_summed_up_alike_in_training_and_evaluation(rank: int) -
         assert_close(layer.summed(features[:4], summary), every[:4] @ summary.T)
         layer.weight.mul_(2.0)
         layer.bias.mul_(2.0)
+        if layer.common is not None:
+            layer.common.weight.mul_(2.0)
         assert_close(layer.summed(features, summary), 2 * every @ summary.T)
         halves = {name: value / 2 for name, value in layer.state_dict().items() if "shared" not in name}
         layer.load_state_dict(halves, strict=False)
         assert_close(layer.summed(features, summary), every @ summary.T)
 
 
+def test_factorised_classes_add_their_own_to_what_all_have_in_common() -> None:
+    torch.manual_seed(0)
+    layer = ByClass(4, 6, 8, 3)
+    features, classes = torch.randn(5, 8), torch.tensor([3, 0, 3, 1, 2])
+    assert layer.shared is not None
+    assert layer.common is not None
+    own = torch.stack([layer.weight[row] @ layer.shared(one) for one, row in zip(features, classes, strict=True)])
+    assert_close(layer(features, classes), own + features @ layer.common.weight.T)
+    assert float((layer(features, classes) - own).detach().abs().min()) > 0
+
+
 def test_a_shared_layer_makes_the_regression_small() -> None:
     """The paper's layer is most of the network; a factorised one is a small part."""
     sizes = [sum(value.numel() for value in ByClass(400, 65, 4096, rank).parameters()) for rank in (0, 64)]
     assert sizes[0] == 400 * 65 * 4097
-    assert sizes[1] < 0.02 * sizes[0]
+    assert sizes[1] < 0.025 * sizes[0]
 
 
 def test_the_second_estimate_sees_the_first() -> None:

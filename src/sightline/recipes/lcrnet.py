@@ -54,7 +54,7 @@ def lcrnet_synth() -> LcrNetRunConfig:
         sampling=Sampling(boxes=32),
         augment=SceneAugment(zoom=(0.9, 1.7)),
         size_px=(192, 256),
-        steps=6_000,
+        steps=5_000,
         batch_size=8,
         learning_rate=1e-3,
         warmup_steps=300,

@@ -23,12 +23,16 @@ class ByClass(nn.Module):
         classes: how many.
         size: numbers that each gives.
         features: numbers that all take.
-        rank: beyond the paper, all classes share a first linear layer of so few numbers; 0 has none, as in the paper.
+        rank: beyond the paper, all classes share a first linear layer of so few numbers, and what each gives is added to
+            what one linear layer gives for all of them; 0 has neither, as in the paper.
     """
 
     def __init__(self, classes: int, size: int, features: int, rank: int = 0) -> None:
         super().__init__()
         self.shared = nn.Linear(features, rank, bias=False) if rank else None
+        self.common = nn.Linear(features, size, bias=False) if rank else None
+        if self.common is not None:
+            nn.init.normal_(self.common.weight, std=_SPREAD)
         self.weight = nn.Parameter(_SPREAD * torch.randn(classes, size, rank or features))
         self.bias = nn.Parameter(torch.zeros(classes, size))
         self._product: Any = None
@@ -37,6 +41,7 @@ class ByClass(nn.Module):
         self, features: Float[Tensor, "pair feature"], classes: Int[Tensor, " pair"]
     ) -> Float[Tensor, "pair size"]:
         """Return what the class of each pair makes of the pair's features."""
+        common = 0.0 if self.common is None else self.common(features)
         if self.shared is not None:
             features = self.shared(features)
         order = classes.argsort(stable=True)
@@ -45,8 +50,8 @@ class ByClass(nn.Module):
         rows = zip(which.tolist(), parts, strict=True)
         made = [functional.linear(part, self.weight[row], self.bias[row]) for row, part in rows]
         if not made:  # still of the weights, so that several processes have gradients of the same ones
-            return features.new_zeros(0, self.bias.shape[1]) + 0.0 * (self.weight.sum() + self.bias.sum())
-        return torch.cat(made)[order.argsort()]
+            return features.new_zeros(0, self.bias.shape[1]) + 0.0 * (self.weight.sum() + self.bias.sum()) + common
+        return torch.cat(made)[order.argsort()] + common
 
     def summed(
         self, features: Float[Tensor, "row feature"], summary: Float[Tensor, "out all"]
@@ -55,17 +60,26 @@ class ByClass(nn.Module):
 
         Both are linear, so without gradients their product, which is small, is kept for as long as the weights last.
         """
-        if self.shared is not None:
-            features = self.shared(features)
+        classes = len(self.weight)
+        own = features if self.shared is None else self.shared(features)
         if torch.is_grad_enabled():
-            every = functional.linear(features, self.weight.flatten(0, 1), self.bias.flatten())
+            every = functional.linear(own, self.weight.flatten(0, 1), self.bias.flatten())
+            if self.common is not None:
+                every = every + self.common(features).repeat(1, classes)
             return functional.linear(every, summary)
-        parts = (self.weight, self.bias, summary)
+        parts = (self.weight, self.bias, summary, *(() if self.common is None else (self.common.weight,)))
         key = tuple((id(part), part._version, part.device, part.dtype) for part in parts)
         if self._product is None or self._product[0] != key:
-            product = summary @ self.weight.flatten(0, 1), summary @ self.bias.flatten()
+            of_all = summary.unflatten(1, (classes, -1)).sum(1)
+            product = (
+                summary @ self.weight.flatten(0, 1),
+                summary @ self.bias.flatten(),
+                of_all if self.common is None else of_all @ self.common.weight,
+            )
             self._product = (key, *(part.detach() for part in product))
-        return functional.linear(features, *self._product[1:])
+        _, weight, bias, common = self._product
+        made = functional.linear(own, weight, bias)
+        return made if self.common is None else made + functional.linear(features, common)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the product behind."""
