@@ -23,8 +23,8 @@ class ByClass(nn.Module):
         classes: how many.
         size: numbers that each gives.
         features: numbers that all take.
-        rank: beyond the paper, all classes share a first linear layer of so few numbers, and what each gives is added to
-            what one linear layer gives for all of them; 0 has neither, as in the paper.
+        rank: beyond the paper, all classes share a first linear layer of so few numbers, and what each gives is added
+            to what one linear layer gives for all of them; 0 has neither, as in the paper.
     """
 
     def __init__(self, classes: int, size: int, features: int, rank: int = 0) -> None:
