@@ -46,10 +46,10 @@ from sightline.bench.lcrnet_scoring import (
     judged,
     leg_outside,
     of_best,
-    told,
 )
 from sightline.bench.lcrnet_sets import ALL, MADE, ONE, TEST, largest_source, of_source
 from sightline.bench.report import Measured, Row
+from sightline.camera import Camera
 from sightline.cli import main
 from sightline.data.motion_library import MotionLibrary, read_library, write_library
 from sightline.data.procedural import procedural_poses
@@ -58,7 +58,7 @@ from sightline.errors import UsageError
 from sightline.methods.lcrnet.decode import Modes, Proposals
 from sightline.methods.lcrnet.network import LcrNet
 from sightline.skeleton import get_skeleton
-from sightline.training.lcrnet_scores import SceneScores
+from sightline.training.lcrnet_scores import SceneScores, told
 from sightline.training.scenes import Scene
 
 LCR13 = get_skeleton("lcr13")
@@ -288,12 +288,23 @@ def test_people_are_judged_from_the_score_on_that_finds_them_best() -> None:
     assert mixed["found_percent"] == pytest.approx(50)
     assert mixed["false_percent"] == 0
     assert mixed["pckh_percent"] == pytest.approx(50)
+    assert (mixed["pck3d_percent"], mixed["pck3d_all_percent"]) == pytest.approx((100, 50))
+    assert mixed["mrpe_mm"] is None, "no scene knows its camera"
+    camera = Camera.create((200, 60), 100.0)
+    cam = torch.from_numpy(its.joints_m).double() + torch.tensor([[0.0, 0, 4], [0, 0, 5]])[:, None]
+    seen = its._replace(
+        points_px=camera.project(cam)[0].numpy(), camera=camera, middles_cam=np.array([[0, 0, 4], [0, 0, 5.3]])
+    )
+    assert judged([modes_of(seen, [0.35, 0.35])], [seen])["mrpe_mm"] == pytest.approx(150, abs=0.01)
     nobody = judged([modes_of(its._replace(points_px=its.points_px[:0], joints_m=its.joints_m[:0]), [])], [its])
     assert (nobody["found_percent"], nobody["mpjpe_mm"]) == (0, None)
     unknown = SceneScores(*[float("nan")] * len(SceneScores._fields))
     assert f_measure(unknown) == 0
     assert set(told(unknown).values()) == {None}
-    assert "pa_mpjpe_mm" in told(unknown)
+    assert set(told(unknown)) == {
+        "ap_percent", "found_percent", "false_percent", "mpjpe_mm", "pa_mpjpe_mm", "pck3d_percent",
+        "pck3d_all_percent", "mrpe_mm",
+    }  # fmt: skip
 
 
 def test_a_leg_is_outside_where_its_knee_and_ankle_are() -> None:

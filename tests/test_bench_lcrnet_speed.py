@@ -105,7 +105,7 @@ def test_the_regression_layer_is_counted() -> None:
     dense, asked, ranked = regression_rows()
     assert asked["parameters"] == 400 * 65 * (4096 + 1)
     assert dense["parameters"] == 401 * 65 * (4096 + 1)
-    assert ranked["parameters"] == 64 * 4096 + 400 * 65 * (64 + 1)
+    assert ranked["parameters"] == (64 + 65) * 4096 + 400 * 65 * (64 + 1)
     assert dense["numbers_of_a_picture"] == 300 * 401 * 65
 
 

@@ -172,6 +172,75 @@ def test_a_prediction_without_root_has_no_root_error_and_misses() -> None:
     assert evaluation.total.figures["pck"] == pytest.approx(2 / 3)
 
 
+# ---- who was missed -------------------------------------------------------------------------------------------------
+
+
+def test_who_was_missed_has_no_joint_right() -> None:
+    """Two people, of whom one is found, with one of 16 joints 20 cm off."""
+    found, missed = bodies(2)
+    off = found.copy()
+    off[5] += [0.2, 0, 0]
+    evaluation = evaluate(poses({0: [(None, off)]}), poses({0: [(None, found), (None, missed + [3, 0, 0])]}))
+    assert evaluation.total.figures["pck"] == pytest.approx(15 / 16)
+    assert evaluation.total.figures["pck_all"] == pytest.approx(15 / 32)
+    assert (evaluation.total.samples["pck"], evaluation.total.samples["pck_all"]) == (1, 2)
+    assert evaluation.to_dict()["rows"][-1]["pck_all"] == pytest.approx(15 / 32)
+    lines = evaluation.table().splitlines()
+    assert "PCK 150  PCK all" in lines[0]
+    assert lines[2].split()[-5:-2] == ["93.8", "46.9", "90.7"]
+    assert "PCK all is that of all true people: those without a prediction have every joint wrong." in lines
+
+
+def test_where_nobody_was_missed_both_pcks_are_one() -> None:
+    true = bodies(5)
+    predicted = true + np.random.default_rng(4).normal(scale=0.1, size=true.shape)
+    evaluation = evaluate(rows(predicted), rows(true, action=("a", "a", "b", "b", "b")))
+    assert 0.2 < evaluation.total.figures["pck"] < 0.9
+    for row in evaluation.rows:
+        assert row.figures["pck_all"] == row.figures["pck"]
+        assert row.samples["pck_all"] == row.samples["pck"]
+    assert "PCK all" not in evaluation.table()
+    assert evaluation.to_dict()["rows"][-1]["pck_all"] == evaluation.total.figures["pck"]
+
+
+def test_all_people_are_those_of_each_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Person 3 is found in two frames, 4 in one of two, 5 in none: 1, 1/2, 0 and in total 3/5; and by action."""
+    monkeypatch.setattr("sightline.metrics.evaluation._CHUNK", 1)
+    frame, who = np.array([0, 1, 0, 1, 2]), np.array([3, 3, 4, 4, 5])
+    truth = rows(bodies(5), frame_index=frame, person_id=who, action=("sit", "sit", "sit", "run", "run"))
+    seen = [0, 1, 2]
+    evaluation = evaluate(
+        rows(truth.joints_cam_m[seen] + 0.01, frame_index=frame[seen], person_id=who[seen]), truth, match="id"
+    )
+    by_label = {row.label: row for row in evaluation.rows}
+    share = {label: row.figures["pck_all"] for label, row in by_label.items()}
+    assert share == pytest.approx({"3": 1, "4": 0.5, "5": 0, "run": 0, "sit": 1, "total": 0.6})
+    assert {label: row.missed for label, row in by_label.items()} == {
+        "3": 0, "4": 1, "5": 1, "run": 2, "sit": 0, "total": 2,
+    }  # fmt: skip
+    assert all(row.samples["pck_all"] == row.people + row.missed for row in evaluation.rows)
+    assert np.isnan(by_label["5"].figures["pck"])
+    assert evaluation.total.figures["pck"] == 1
+
+
+@pytest.mark.parametrize(
+    ("known", "counts"),
+    [(range(J), True), ((0, 5), True), ((5, 6), False), ((0, 9, 10), False), ((), False)],
+    ids=["all joints", "the root and a limb", "no root", "no joint of the protocol", "nothing"],
+)
+def test_of_whom_nothing_could_be_scored_is_not_missed(known: Sequence[int], counts: bool) -> None:
+    """A missed person counts if a prediction of theirs could have had a PCK, and only then."""
+    true = bodies(2)
+    true[1, [joint for joint in range(J) if joint not in known]] = np.nan
+    truth = rows(true, frame_index=[0, 1])
+    evaluation = evaluate(rows(true[:1], frame_index=[0]), truth, protocol="limbs12")
+    assert (evaluation.matched, evaluation.missed) == (1, 1)
+    assert evaluation.total.figures["pck_all"] == (0.5 if counts else 1.0)
+    assert evaluation.total.samples["pck_all"] == (2 if counts else 1)
+    everybody = evaluate(rows(bodies(2), frame_index=[0, 1]), truth, protocol="limbs12", match="frame")
+    assert everybody.total.samples["pck"] == evaluation.total.samples["pck_all"]
+
+
 # ---- accelerations --------------------------------------------------------------------------------------------------
 
 
@@ -296,6 +365,7 @@ def test_no_prediction_is_a_result(prediction: dict[int, list[Any]]) -> None:
     evaluation = evaluate(poses(prediction), poses({0: [(None, bodies(1)[0])]}))
     assert (evaluation.matched, evaluation.missed, evaluation.extra) == (0, 1, 0)
     assert evaluation.to_dict()["rows"][-1]["mpjpe_m"] is None
+    assert (evaluation.total.figures["pck_all"], evaluation.total.samples["pck_all"]) == (0, 1)
     assert "–" in evaluation.table()
 
 

@@ -46,6 +46,12 @@ def with_missing(points: Tensor, share: float, least: int = 3) -> Tensor:
     return torch.where(missing[..., None], torch.nan, points)
 
 
+def as_kept(index: PoseIndex) -> Tensor:
+    """The poses in single precision, as the index has them, in the order in which they were given."""
+    rows, poses = index.order.flatten(), index.points.flatten(0, 1).unflatten(1, (2, -1)).mT
+    return poses[rows >= 0][rows[rows >= 0].argsort()]
+
+
 # ------------------------------------------------------------------------------------------------------------ search
 
 
@@ -71,7 +77,7 @@ def test_joints_that_lie_close_together_are_told_apart() -> None:
     hips = torch.tensor([joint in ("Hip", "RHip", "LHip") for joint in h36m.joints])
     queries = drawn_views(procedural_poses(500, generator(3)), 30, h36m, generator(4))[..., :2]
     queries = torch.where(hips[:, None], queries, torch.nan)
-    kept = index.points.flatten(0, 1)[index.place].unflatten(1, (2, -1)).mT  # as the index has them
+    kept = as_kept(index)
     for query, distance in zip(queries, index.search(queries, 2).distance, strict=True):
         assert_allclose(distance, looked_at_one_by_one(kept, query).sort().values[:2], atol=1e-9)
 
@@ -82,7 +88,7 @@ def test_poses_that_are_almost_alike_are_told_apart(share: float) -> None:
     many = some.repeat(100, 1, 1) + 2e-4 * torch.randn(2000, 13, 2, generator=generator(7))
     index = pose_index(many)
     queries = with_missing(some, share, least=5)
-    kept = index.points.flatten(0, 1)[index.place].unflatten(1, (2, -1)).mT
+    kept = as_kept(index)
     found = index.search(queries, 3)
     for query, rows, distance in zip(queries, *found, strict=True):
         assert_allclose(distance, looked_at_one_by_one(kept, query).sort().values[:3], rtol=1e-6)

@@ -132,12 +132,17 @@ def test_sets_give_whole_pictures(tmp_path: Path) -> None:
         scene, picture = scenes[number], pictures[number]
         seen = [one for one in picture.people if one.seen_px >= 0.02 * one.whole_px and one.seen_px]
         assert len(scene.points_px) == len(scene.joints_m) == len(scene.sure) == len(seen)
-        for one, points, joints, sure, head_px in zip(seen, *scene[1:], strict=True):
+        for one, points, joints, sure, head_px in zip(seen, *scene[1:5], strict=True):
             assert_allclose(points, one.landmarks_px[rows], rtol=1e-6)
             apart = joints - one.landmarks_cam[rows]
             assert_allclose(apart, np.broadcast_to(apart[0], apart.shape), atol=1e-5)
             assert sure == (one.seen_px >= 0.3 * one.whole_px)
             assert 0 < head_px < 200
+        assert scene.camera is not None
+        assert scene.middles_cam is not None
+        there = scene.joints_m + scene.middles_cam[:, None]
+        assert_allclose(there, np.array([one.landmarks_cam[rows] for one in seen]).reshape(there.shape), atol=1e-5)
+        assert_allclose(scene.camera.project(torch.from_numpy(there).double())[0], scene.points_px, atol=1e-3)
         people += len(seen)
     assert people > 3
     poses = scenes.poses()

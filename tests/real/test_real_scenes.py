@@ -46,6 +46,12 @@ def test_poses_are_told_as_a_rendered_set_tells_them(made: Path, posed: PosesPeo
         assert_allclose(one.points_px, other.points_px, atol=1e-3)
         assert_allclose(one.joints_m, other.joints_m, atol=1e-5)
         assert one.sure.all()
+        assert one.camera is not None
+        assert one.middles_cam is not None
+        assert other.middles_cam is not None
+        assert_allclose(one.middles_cam, other.middles_cam, atol=1e-5)
+        there = torch.from_numpy(one.joints_m + one.middles_cam[:, None]).double()
+        assert_allclose(one.camera.project(there)[0], one.points_px, atol=1e-2)
         depth = np.linalg.norm(rendered.pictures[index].people[0].landmarks_cam.mean(0))
         assert_allclose(one.head_px, 110.0 * HEAD_M / depth, rtol=0.3)
     assert_allclose(real.poses(), rendered.poses(), atol=1e-5)
@@ -82,6 +88,8 @@ def test_2d_labels_keep_their_joints_and_get_the_others(made: Path, tmp_path: Pa
         assert (near < 0.01)[annotated].sum() >= 11
         assert np.isfinite(one.joints_m).all()
         assert_allclose(one.joints_m[:, [4, 5, 10, 11]].mean(1), 0.0, atol=1e-5)
+        assert one.middles_cam is not None
+        assert np.isnan(one.middles_cam).all(), "nobody knows how far they are away"
     assert len(scenes.poses()) == 2 * len(scenes)
     with pytest.raises(InputError, match="no view of motion capture is near enough to anybody"):
         RealScenes(people, LCR13, views(farthest=1e-3))
@@ -96,6 +104,8 @@ def test_who_has_only_a_box_is_neither_learnt_nor_background(posed: PosesPeople)
     assert plain.sure.tolist() == [True]
     assert with_box.sure.tolist() == [True, False]
     assert np.isnan(with_box.joints_m[1]).all()
+    assert with_box.middles_cam is not None
+    assert np.isfinite(with_box.middles_cam).all(1).tolist() == [True, False]
     assert_allclose(pose_boxes(with_box.points_px[1:], 0.1), box, atol=1e-4)
     people = as_people(with_box.points_px[1:], with_box.joints_m[1:], with_box.sure[1:], (96, 96), LCR13)
     anchors = fit_anchors(scenes.poses(), 2, LCR13)

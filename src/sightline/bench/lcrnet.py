@@ -134,9 +134,10 @@ def _notes(effort: Effort, library: Path | None, results: Results) -> tuple[str,
         "variants of a seed see the same pictures; decoded by PPI with rescoring where nothing else is said",
         "people who are seen well enough count (a third of what there is of them); AP and PCKh (at half a head) over "
         f"poses that score at least {effort.least_score:g}, PCKh also of those who are not found; found, false and 3D "
-        "errors from the score on at which the F-measure of finding people is best, which each row tells; MPJPE of "
-        "who is found, both poses about the middle of the torso; best proposal: nearest in the picture and, for "
-        "MPJPE, in space, of those that overlap with somebody by half",
+        "errors from the score on at which the F-measure of finding people is best, which each row tells; MPJPE and "
+        "PCK at 150 mm (pck3d) of who is found, both poses about the middle of the torso; pck3d_all also of who is not "
+        "found, with no joint right; MRPE of the middle of the torso, placed by a robust solve through the camera; "
+        "best proposal: nearest in the picture and, for MPJPE, in space, of those that overlap with somebody by half",
         f"the trainings took {sum(result['seconds'] for result in results):.0f} s of one thread each, in all; {kept} "
         f"of {len(results)} were kept from earlier calls (--cache), with the seconds that they took there",
     )

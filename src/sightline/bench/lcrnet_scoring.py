@@ -16,10 +16,10 @@ from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.lcrnet.people import Decoding, looked_at, people_of
 from sightline.metrics.people_2d import Found, There, assigned, pckh
 from sightline.skeleton import Skeleton, landmark_of
-from sightline.training.lcrnet_scores import SceneScores, scores_of
+from sightline.training.lcrnet_scores import SceneScores, scores_of, told
 from sightline.training.scenes import Scene, Scenes
 
-VERSION: Final = 1
+VERSION: Final = 2
 """To be raised whenever other scores follow from the same network, so that no older ones are taken from a cache."""
 PPI, NMS = "PPI", "NMS"
 PLAIN_PPI, PLAIN_NMS = "PPI without rescoring", "NMS without rescoring"
@@ -115,14 +115,14 @@ def leg_outside(scene: Scene, skeleton: Skeleton) -> Bool[np.ndarray, " person"]
 
 def judged(people: Sequence[Modes], truth: Sequence[Scene]) -> dict[str, float | None]:
     """Return scores: AP and PCKh of all poses, the others where the F-measure of finding people is best."""
-    everybody = told(scores_of(people, truth))
-    parts = {least: scores_of([_above(modes, least) for modes in people], truth) for least in _LEAST}
-    least = max(parts, key=lambda each: f_measure(parts[each]))
+    parts = {least: [_above(modes, least) for modes in people] for least in _LEAST}
+    share = {least: f_measure(scores_of(part, truth, placed=False)) for least, part in parts.items()}
+    least = max(share, key=lambda each: share[each])
     return {
-        **told(parts[least]),
-        "ap_percent": everybody["ap_percent"],
+        **told(scores_of(parts[least], truth)),
+        "ap_percent": _finite(100 * scores_of(people, truth, placed=False).ap),
         "pckh_percent": _finite(100 * _pckh(people, truth)),
-        "f_percent": _finite(100 * f_measure(parts[least])),
+        "f_percent": _finite(100 * share[least]),
         "least_score": least,
     }
 
@@ -131,16 +131,6 @@ def f_measure(scores: SceneScores) -> float:
     """Return the harmonic mean of the shares of people who are found and of poses that are somebody's."""
     both = scores.found + scores.false + 1
     return 2 * scores.found / both if math.isfinite(both) else 0.0
-
-
-def told(scores: SceneScores) -> dict[str, float | None]:
-    """Return scores with their units: shares in percent, metres in millimetres; None for what there is none of."""
-    return {
-        f"{name.removesuffix('_m')}_mm" if name.endswith("_m") else f"{name}_percent": _finite(
-            (1000 if name.endswith("_m") else 100) * value
-        )
-        for name, value in scores._asdict().items()
-    }
 
 
 def _finite(value: float) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from sightline.metrics import functional
@@ -43,6 +44,7 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "mrpe_z": Figure("mrpe_z_m", "MRPE z", "mm", 1e3),
         "abs_mpjpe": Figure("abs_mpjpe_m", "abs. MPJPE", "mm", 1e3),
         "pck": Figure("pck", "PCK", "%", 1e2),
+        "pck_all": Figure("pck_all", "PCK all", "%", 1e2),
         "auc": Figure("auc", "AUC", "%", 1e2),
         "bone_length": Figure("bone_length_m", "bone length", "mm", 1e3),
         "acceleration": Figure("acceleration_m_s2", "accel.", "m/s²", 1.0),
@@ -51,7 +53,9 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "axis_z": Figure("axis_z_m", "depth", "mm", 1e3, in_table=False),
     }
 )
-"""What is measured, by name. `axis_…` are per-axis errors after root alignment; `axis_z` is the depth error."""
+"""What is measured, by name. `axis_…` are per-axis errors after root alignment; `axis_z` is the depth error. `pck_all`
+is over all true people, as on MuPoTS-3D: those without a prediction have every joint wrong; the others are over matched
+people only."""
 
 STATED_FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
     {
@@ -81,7 +85,7 @@ class Row:
     """By the names of `FIGURES`, and of `STATED_FIGURES` where uncertainty was stated; means over samples (m, m/s²,
     fractions of 1)."""
     samples: Mapping[str, int]
-    """How many people each figure is the mean of."""
+    """How many people each figure is the mean of; for `pck_all` also those missed of whom the truth has joints."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +155,8 @@ class Evaluation:
     def table(self) -> str:
         """Plain text for people: millimetres and percent, one line per row, and below what was compared with what."""
         shown = {name: figure for name, figure in _EVERY.items() if figure.in_table and name in self.total.figures}
+        if not self.missed:
+            del shown["pck_all"]  # which is the PCK beside it
         threshold = f"PCK {self.protocol.pck_threshold_m * 1e3:.0f}"
         lines = [
             ["", "people", *(threshold if name == "pck" else figure.title for name, figure in shown.items())],
@@ -175,6 +181,8 @@ class Evaluation:
             f"People matched by {self.matched_by}: {self.matched}; true people without a prediction: {self.missed}; "
             f"predicted people without a true one: {self.extra}; predicted in frames without truth: {self.unannotated}."
         )
+        if self.missed:
+            yield "PCK all is that of all true people: those without a prediction have every joint wrong."
         if self.joints_not_predicted:
             yield f"Joints that the prediction lacks (misses in PCK and AUC, in no mean): {self.joints_not_predicted}."
         if self.missing_joints:
@@ -221,7 +229,7 @@ def score(
     counted[list(protocol.joint_indices)] = True
     return Evaluation(
         protocol=protocol,
-        rows=tuple(_rows(values, truth, matching)),
+        rows=tuple(_rows(values, _missed_pck(truth, matching, protocol, available), truth, matching)),
         matched_by=matching.by,
         matched=len(matching.true),
         missed=len(matching.missed),
@@ -257,6 +265,7 @@ def _frame_figures(predicted: Tensor, true: Tensor, protocol: Protocol, availabl
     aligned: dict[str, Any] = {**root, "root": protocol.root, "weights": weights}
     plain: dict[str, Any] = {"weights": weights, "mask": mask, "reduction": "none"}
     place = functional.mrpe_axes(predicted, true, mask=mask, **root)
+    pck = _frame_pck(predicted, true, protocol, available)
     axes = functional.per_axis_error(predicted, true, mask=mask, **aligned)
     return {
         "mpjpe": functional.mpjpe(predicted, true, mask=mask, **aligned),
@@ -265,11 +274,33 @@ def _frame_figures(predicted: Tensor, true: Tensor, protocol: Protocol, availabl
         "mrpe": functional.mrpe(predicted, true, mask=mask, **root),
         **{f"mrpe_{axis}": place[..., i] for i, axis in enumerate("xyz")},
         "abs_mpjpe": functional.abs_mpjpe(predicted, true, **plain),
-        "pck": functional.pck3d(predicted, true, mask=seen, threshold_m=protocol.pck_threshold_m, **aligned),
+        "pck": pck,
+        "pck_all": pck,
         "auc": functional.auc(predicted, true, mask=seen, thresholds_m=protocol.auc_thresholds_m, **aligned),
         "bone_length": functional.bone_length_error(predicted, true, protocol.bones, **plain),
         **{f"axis_{axis}": axes[..., i] for i, axis in enumerate("xyz")},
     }
+
+
+def _frame_pck(predicted: Tensor, true: Tensor, protocol: Protocol, available: Tensor) -> Tensor:
+    """3DPCK of each person, in which joints that only the prediction lacks are misses."""
+    return functional.pck3d(
+        predicted, true, mask=true.isfinite().all(-1) & available, weights=_joint_weights(protocol),
+        threshold_m=protocol.pck_threshold_m, root=protocol.root, root_joint=protocol.root_joint, reduction="none",
+    )  # fmt: skip
+
+
+def _missed_pck(
+    truth: PoseRows, matching: Matching, protocol: Protocol, available: np.ndarray
+) -> Float[np.ndarray, " missed"]:
+    """The 3DPCK of each missed person, as of one predicted without joints: 0, or NaN where there is none to score."""
+    values = np.empty(len(matching.missed))
+    for start in range(0, len(values), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        true = torch.from_numpy(truth.joints_cam_m[matching.missed[part]]).double()
+        nothing = torch.full_like(true, torch.nan)
+        values[part] = _frame_pck(nothing, true, protocol, torch.from_numpy(available)).numpy()
+    return values
 
 
 def _accelerations(
@@ -321,7 +352,9 @@ def _tracks(truth: PoseRows, matching: Matching) -> np.ndarray | None:
     return np.unique(actions, return_inverse=True)[1] * (people.max(initial=0) + 1) + people
 
 
-def _rows(values: Mapping[str, np.ndarray], truth: PoseRows, matching: Matching) -> Iterator[Row]:
+def _rows(
+    values: Mapping[str, np.ndarray], missed_pck: Float[np.ndarray, " missed"], truth: PoseRows, matching: Matching
+) -> Iterator[Row]:
     """Per person id and per action where the truth has them, and the total."""
     groups: list[tuple[Literal["person", "action"], np.ndarray]] = []
     if truth.person_id is not None and (truth.person_id >= 0).any():
@@ -331,9 +364,9 @@ def _rows(values: Mapping[str, np.ndarray], truth: PoseRows, matching: Matching)
     for group, labels in groups:
         for label in np.unique(labels):
             name = "without id" if group == "person" and label < 0 else str(label)
-            missed = int((labels[matching.missed] == label).sum())
+            missed = missed_pck[labels[matching.missed] == label]
             yield _row(group, name, values, labels[matching.true] == label, missed)
-    yield _row("total", "total", values, np.ones(len(matching.true), dtype=bool), len(matching.missed))
+    yield _row("total", "total", values, np.ones(len(matching.true), dtype=bool), missed_pck)
 
 
 def _row(
@@ -341,14 +374,16 @@ def _row(
     label: str,
     values: Mapping[str, np.ndarray],
     chosen: np.ndarray,
-    missed: int,
+    missed_pck: Float[np.ndarray, " missed"],
 ) -> Row:
-    scored = {name: column[chosen & ~np.isnan(column)] for name, column in values.items()}
+    columns = {name: column[chosen] for name, column in values.items()}
+    columns["pck_all"] = np.concatenate((columns["pck_all"], missed_pck))
+    scored = {name: column[~np.isnan(column)] for name, column in columns.items()}
     return Row(
         group=group,
         label=label,
         people=int(chosen.sum()),
-        missed=missed,
+        missed=len(missed_pck),
         figures=MappingProxyType(
             {n: float(column.mean()) if len(column) else math.nan for n, column in scored.items()}
         ),

@@ -264,8 +264,8 @@ class BoneLengthError(RunningMean):
 def protocol_metrics(protocol: Protocol, **kwargs: Any) -> MetricCollection:
     """The errors of single frames as a protocol defines them, for poses in the protocol's skeleton (m).
 
-    Keys are those of `evaluation.FIGURES`, but for "mrpe_axes", which is x, y and z in one. `**kwargs` go to each
-    metric (`dtype`, torchmetrics' own).
+    Keys are those of `evaluation.FIGURES`, but for "mrpe_axes", which is x, y and z in one, and "pck_all", since nobody
+    is missed among pairs. `**kwargs` go to each metric (`dtype`, torchmetrics' own).
     """
     at_root: dict[str, Any] = {"root": protocol.root, "root_joint": protocol.root_joint}
     kwargs = {"joints": protocol.joint_indices, **kwargs}

@@ -1,19 +1,22 @@
-"""How well LCR-Net++ finds people in pictures whose truth is known: AP by PCKh, and errors of 3D poses."""
+"""How well LCR-Net++ finds people in pictures whose truth is known: AP by PCKh, errors of 3D poses and of places."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
+from sightline.camera import Camera
+from sightline.geometry.translation import solve_translation_robust
 from sightline.methods.lcrnet.boxes import overlaps, pose_boxes
 from sightline.methods.lcrnet.decode import Modes
 from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.lcrnet.people import Decoding, looked_at, people_of
-from sightline.metrics.functional import pa_mpjpe
+from sightline.metrics.functional import mrpe, pa_mpjpe, pck3d
 from sightline.metrics.people_2d import Found, There, assigned, average_precision, likest
 from sightline.training.scenes import Scene, Scenes
 
@@ -34,6 +37,13 @@ class SceneScores(NamedTuple):
     """Mean distance of the joints of who is found, both poses about the middle of the torso (the paper's Abs.)."""
     pa_mpjpe_m: float
     """The same after scale, rotation and translation (the paper's Align.)."""
+    pck3d: float
+    """Share of the joints of who is found that are nearer than 150 mm, both poses about the middle of the torso."""
+    pck3d_all: float
+    """The same of all people: who is not found has no joint right, as on MuPoTS-3D."""
+    mrpe_m: float
+    """Mean error of where the middle of the torso is in the camera's frame, of who is found and can be placed as
+    `predict` places people; NaN where no scene knows its camera and its people's places."""
 
 
 def scored_scenes(
@@ -56,40 +66,102 @@ def scored_scenes(
     return scores_of(people, truth)
 
 
-def scores_of(people: Sequence[Modes], truth: Sequence[Scene]) -> SceneScores:
+def scores_of(people: Sequence[Modes], truth: Sequence[Scene], *, placed: bool = True) -> SceneScores:
     """Return the scores of people who were found in scenes.
 
     Args:
         people: scene by scene.
         truth: the scenes, whose pictures are not looked at.
+        placed: whether people are placed as well, which takes longer than all the rest; else `mrpe_m` is NaN.
 
     Raises:
         ValueError: for no scene.
     """
     if not truth:
         raise ValueError("truth: expected at least one scene")
-    found, there, pairs = [], [], []
-    for modes, scene in zip(people, truth, strict=True):
-        poses = Found(modes.poses_px, modes.scores)
-        everybody = There(scene.points_px.astype(np.float64), scene.head_px.astype(np.float64))
-        person, like = assigned(poses, everybody), likest(poses, everybody)[0]
-        counts = ~np.isin(like, np.flatnonzero(~scene.sure)) & ~((person < 0) & _on(modes, everybody, ~scene.sure))
-        found.append(Found(poses.points_px[counts], poses.scores[counts]))
-        there.append(There(everybody.points_px[scene.sure], everybody.head_px[scene.sure]))
-        own = counts & (person >= 0)
-        pairs.append(
-            (modes.joints_m[own], scene.joints_m[person[own]].astype(np.float64), int((counts & (person < 0)).sum()))
-        )
-    predicted, true = (torch.from_numpy(np.concatenate([pair[which] for pair in pairs])) for which in (0, 1))
-    known = sum(len(those.head_px) for those in there)
-    nothing = float("nan")
+    parts = [_paired(modes, scene) for modes, scene in zip(people, truth, strict=True)]
+    predicted, true = (
+        torch.from_numpy(np.concatenate(joints))
+        for joints in ([part.own.joints_m for part in parts], [part.joints_m for part in parts])
+    )
+    known, nothing = sum(len(part.there.head_px) for part in parts), float("nan")
+    right = float(pck3d(predicted, true, alignment="none")) if len(predicted) else nothing
     return SceneScores(
-        ap=average_precision(found, there).mean,
+        ap=average_precision([part.found for part in parts], [part.there for part in parts]).mean,
         found=len(predicted) / known if known else nothing,
-        false=sum(pair[2] for pair in pairs) / known if known else nothing,
+        false=sum(part.false for part in parts) / known if known else nothing,
         mpjpe_m=float((predicted - true).norm(dim=-1).mean()) if len(predicted) else nothing,
         pa_mpjpe_m=float(pa_mpjpe(predicted, true)) if len(predicted) else nothing,
+        pck3d=right,
+        pck3d_all=(right * len(predicted) / known if len(predicted) else 0.0) if known else nothing,
+        mrpe_m=_place_error(parts) if placed else nothing,
     )
+
+
+def told(scores: SceneScores) -> dict[str, float | None]:
+    """Return scores with their units: shares in percent, metres in millimetres; None for what there is none of."""
+    lengths = {name: name.endswith("_m") for name in scores._fields}
+    return {
+        f"{name.removesuffix('_m')}_mm" if lengths[name] else f"{name}_percent": (
+            float((1000 if lengths[name] else 100) * value) if math.isfinite(value) else None
+        )
+        for name, value in scores._asdict().items()
+    }
+
+
+class _Paired(NamedTuple):
+    """What a scene says of the poses that were found in it."""
+
+    found: Found
+    """Poses that count."""
+    there: There
+    """People who count."""
+    own: Modes
+    """Poses of those of them who are found, one each."""
+    joints_m: Float[np.ndarray, "own joint 3"]
+    """Their true poses."""
+    middles_cam: Float[np.ndarray, "own 3"]
+    """Their true places, NaN where they are not known."""
+    camera: Camera | None
+    false: int
+    """How many poses are nobody's, or somebody's once more."""
+
+
+def _paired(modes: Modes, scene: Scene) -> _Paired:
+    poses = Found(modes.poses_px, modes.scores)
+    everybody = There(scene.points_px.astype(np.float64), scene.head_px.astype(np.float64))
+    person, like = assigned(poses, everybody), likest(poses, everybody)[0]
+    counts = ~np.isin(like, np.flatnonzero(~scene.sure)) & ~((person < 0) & _on(modes, everybody, ~scene.sure))
+    own = counts & (person >= 0)
+    middles = np.full((len(scene.sure), 3), np.nan) if scene.middles_cam is None else scene.middles_cam
+    return _Paired(
+        found=Found(poses.points_px[counts], poses.scores[counts]),
+        there=There(everybody.points_px[scene.sure], everybody.head_px[scene.sure]),
+        own=Modes(*(part[own] for part in modes)),
+        joints_m=scene.joints_m[person[own]].astype(np.float64),
+        middles_cam=middles[person[own]].astype(np.float64),
+        camera=scene.camera,
+        false=int((counts & (person < 0)).sum()),
+    )
+
+
+def _place_error(parts: Sequence[_Paired]) -> float:
+    """Mean distance (m) of where people are from where they are placed, all at once; NaN where there are none."""
+    poses, rays, weights, middles = [], [], [], []
+    for part in parts:
+        if part.camera is not None and len(part.own.scores):
+            xy, valid = part.camera.normalized(torch.from_numpy(part.own.poses_px))
+            trust = part.own.scores.clip(0.0, 1.0)[:, None] * part.own.trust.clip(0.0, 1.0)
+            poses.append(torch.from_numpy(part.own.joints_m))
+            rays.append(xy)
+            weights.append(torch.from_numpy(trust) * valid)
+            middles.append(torch.from_numpy(part.middles_cam))
+    if not poses:
+        return float("nan")
+    placed = solve_translation_robust(torch.cat(poses), torch.cat(rays), torch.cat(weights)).root_cam
+    true = torch.cat(middles)
+    both = (placed.isfinite() & true.isfinite()).all(-1)
+    return float(mrpe(placed[:, None], true[:, None], mask=both[:, None]))
 
 
 def _on(modes: Modes, everybody: There, who: Bool[np.ndarray, " person"]) -> Bool[np.ndarray, " mode"]:

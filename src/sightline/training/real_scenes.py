@@ -26,7 +26,7 @@ from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.lcrnet.boxes import BOX_MARGIN
 from sightline.methods.lcrnet.pseudo import FARTHEST, MocapViews, mocap_views
 from sightline.methods.lcrnet.search import LEAST_JOINTS
-from sightline.methods.lcrnet.views import about_the_torso, drawn_views
+from sightline.methods.lcrnet.views import about_the_torso, drawn_views, torso_rows
 from sightline.skeleton import Skeleton, conversion, get_skeleton, landmark_of
 from sightline.training.picture_files import Progress
 from sightline.training.real_people import RealPeople, pixels_of
@@ -122,6 +122,7 @@ class RealScenes:
                 why = "no view of motion capture is near enough to anybody"
             raise InputError(f"{labels.truth}: nobody in it to learn from: {why}")
         self._points, self._joints, self._heads = told.points_px, told.joints_m, self._head_sizes()
+        self._middles = _middles(people, skeleton)
         self._rows = np.unique(labels.picture)
         self._people = _by_picture(labels.picture, len(labels.files.paths))
         self._others = _by_picture(labels.others_picture, len(labels.files.paths))
@@ -140,6 +141,8 @@ class RealScenes:
             np.concatenate((self._joints[own], np.full((*standing.shape[:2], 3), np.nan, np.float32))),
             np.concatenate((self.sure[own], np.zeros(len(others), bool))),
             np.concatenate((self._heads[own], np.full(len(others), np.nan))),
+            labels.cameras[picture],
+            np.concatenate((self._middles[own], np.full((len(others), 3), np.nan, np.float32))),
         )
 
     def poses(self) -> Float[Tensor, "person joint 3"]:
@@ -176,6 +179,13 @@ def _as_labelled(people: RealPeople, skeleton: Skeleton) -> _Told:
         return _Told(points, np.full((*points.shape[:2], 3), np.nan, np.float32))
     joints = torch.from_numpy(_joints(people.labels.points, people, skeleton))
     return _Told(points, about_the_torso(joints, skeleton).numpy())
+
+
+def _middles(people: RealPeople, skeleton: Skeleton) -> Float32[np.ndarray, "person 3"]:
+    """Where labels have the middles of the torsos (m, the camera's frame); NaN where they do not tell."""
+    if not _solid(people):
+        return np.full((len(people), 3), np.nan, np.float32)
+    return _joints(people.labels.points, people, skeleton)[:, torso_rows(skeleton)].mean(1)
 
 
 def _joints(

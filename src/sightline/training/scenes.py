@@ -12,13 +12,14 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from sightline.camera import Camera
 from sightline.data.virtual import step_generator
 from sightline.errors import InputError
 from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.lcrnet.boxes import upper_rows
 from sightline.methods.lcrnet.people import scaled
 from sightline.methods.lcrnet.targets import TruePeople
-from sightline.methods.lcrnet.views import about_the_torso
+from sightline.methods.lcrnet.views import about_the_torso, torso_rows
 from sightline.skeleton import Skeleton
 from sightline.synth.reading import RenderedSet, StoredPicture
 from sightline.synth.rendered import Rendered
@@ -46,6 +47,10 @@ class Scene(NamedTuple):
     """Whether somebody is seen well enough to be learnt from."""
     head_px: Float[np.ndarray, " person"]
     """From the upper neck to the top of the head, as large as if it were upright in the picture."""
+    camera: Camera | None = None
+    """The one that took the picture, where it is known."""
+    middles_cam: Float[np.ndarray, "person 3"] | None = None
+    """Where the middles of the torsos are (m, the camera's frame); NaN for whom nobody knows, None if for everybody."""
 
 
 @runtime_checkable
@@ -112,14 +117,16 @@ def scene_of(picture: StoredPicture | Rendered, skeleton: Skeleton) -> Scene:
     people = [one for one in picture.people if one.seen_px >= HINTED_SHARE * one.whole_px and one.seen_px > 0]
     rows, shape = list(rows_of(skeleton)), (len(people), len(skeleton))
     points = np.array([one.landmarks_px[rows] for one in people], np.float32).reshape(*shape, 2)
-    joints = np.array([one.landmarks_cam[rows] for one in people], np.float32).reshape(*shape, 3)
+    joints = torch.from_numpy(np.array([one.landmarks_cam[rows] for one in people], np.float32).reshape(*shape, 3))
     heads = np.array([one.landmarks_cam[HEAD] for one in people], np.float32).reshape(-1, 2, 3)
     return Scene(
         picture.image,
         points,
-        about_the_torso(torch.from_numpy(joints), skeleton).numpy(),
+        about_the_torso(joints, skeleton).numpy(),
         np.array([one.seen_px >= SEEN_SHARE * one.whole_px for one in people], bool),
         head_sizes(heads, float(picture.camera.focal_px.mean())),
+        picture.camera,
+        joints[:, torso_rows(skeleton)].mean(1).numpy(),
     )
 
 

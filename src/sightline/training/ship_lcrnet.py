@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,7 +11,7 @@ from sightline.formats.weights import Passport, write_weights
 from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.lcrnet.weights import METHOD
 from sightline.training.config import LcrNetRunConfig, config_to_json
-from sightline.training.lcrnet_scores import scored_scenes
+from sightline.training.lcrnet_scores import scored_scenes, told
 from sightline.training.run import Trained
 from sightline.training.scenes import Scenes
 
@@ -33,12 +32,8 @@ def ship_lcrnet(trained: Trained, test: Scenes, folder: Path, *, credit: str, co
     config = replace(config, anchors=network.count)  # which may have been given
     rounded = LcrNet(config.model, network.anchors)
     rounded.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
-    scores = scored_scenes(rounded.eval(), test, range(len(test)))
-    told = {
-        "ap_percent": 100 * scores.ap, "found_percent": 100 * scores.found, "false_percent": 100 * scores.false,
-        "mpjpe_mm": 1000 * scores.mpjpe_m, "pa_mpjpe_mm": 1000 * scores.pa_mpjpe_m,
-    }  # fmt: skip
-    known = {name: round(value, 2) for name, value in told.items() if math.isfinite(value)}
+    scores = told(scored_scenes(rounded.eval(), test, range(len(test))))
+    known = {name: round(value, 2) for name, value in scores.items() if value is not None}
     return write_weights(
         state,
         folder,

@@ -1,14 +1,14 @@
 """The exact nearest of millions of 2D poses, by whatever joints are annotated (paper 003, eq. 9).
 
 Two poses are as near as their pictures are after each is centred and scaled to norm 1 on the annotated joints alone, so
-what is nearest hangs on which joints those are, and no index over the whole poses can be searched as it is. Here poses
-lie in small cells. A cell's centre c and radius r bound how like the query q any pose in it can be, on any joints V:
-with unit vectors, the angle to a member is at least ∠(q, c_V) − arcsin(r / |c_V|). Cells whose bound is worse than the
-best pose so far are never looked into, and what is found is what looking at every pose would find.
+what is nearest hangs on which joints those are. Poses lie in cells, halved across the axis of the library's principal
+axes along which they differ most. Queries of which all joints are annotated look only into cells whose box on those
+axes is within reach, a twelfth of all among a million views. For others every cell counts: each set of missing joints
+is a geometry of its own, in which the boxes bound next to nothing.
 
-Queries of which all joints are annotated are compared in single precision, others in double: the annotated joints may
-lie so close together that nothing else tells their shape. What is so near that single precision does not order it is
-looked for once more among all poses. Poses themselves are kept in single precision. All of it is on the CPU.
+A cell is compared with all its queries by products of matrices in single precision, and what those, with all that they
+may have rounded, cannot rule out is measured in double precision. So what is found is what measuring every pose in
+double precision would find. Poses themselves are kept in single precision. All of it is on the CPU.
 """
 
 from __future__ import annotations
@@ -21,19 +21,24 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-CELL: Final = 64
-"""Poses of a cell, at most."""
+CELL: Final = 512
+"""Poses of a cell, about."""
 LEAST_JOINTS: Final = 3
 """Fewer are turned and scaled onto almost any pose."""
-_QUERIES: Final = 1024
-_ROUNDS: Final = (4, 60)
-_TOGETHER: Final = 16
-_TABLES: Final = 128
-_AT_ONCE: Final = 1 << 17
-_SPARE: Final = 3
-_SLACK: Final = 2e-6  # of cosines in single precision
-_SLACK_DOUBLE: Final = 1e-9
-_NEVER: Final = 2.0
+_GROUP: Final = 32
+"""Poses of a cell that are ruled out together."""
+_QUERIES: Final = 4096
+_TOGETHER: Final = 512
+_FIRST: Final = 4
+_AXES: Final = 12
+_GAPS: Final = 64
+_WAITING: Final = 1024
+_SEEDS: Final = 2048
+_SLACK: Final = 4e-6  # of cosines in single precision
+_SLACK_SQUARED: Final = 2e-5
+_SLACK_BOX: Final = 2e-5
+_FARTHEST: Final = 2.0
+_ROUNDED: Final = 1e-12
 _TINY: Final = 1e-12
 
 
@@ -53,16 +58,15 @@ class PoseIndex:
     joints: int
     count: int
     order: Int[Tensor, "cell member"]
-    """Numbers of the poses in each cell; −1 where a cell is not full."""
+    """Numbers of the poses in each cell; −1 where one is there a second time, to fill the cell."""
     points: Float[Tensor, "cell member coordinate"]
     """The poses (x of all joints, then y), centred and scaled to norm 1 on all joints."""
-    centres: Float[Tensor, "cell coordinate"]
-    radii: Float[Tensor, " cell"]
-    """How far a cell's poses are from its centre, at most."""
-    joint_radii: Float[Tensor, "cell joint"]
-    """The same for each joint, squared."""
-    place: Int[Tensor, " pose"]
-    """Where each pose lies among the cells' members."""
+    axes: Float[Tensor, "coordinate axis"]
+    """Principal axes of the poses, the longest first."""
+    low: Float[Tensor, "cell axis"]
+    """Where the poses of each cell begin along each axis."""
+    high: Float[Tensor, "cell axis"]
+    """Where they end."""
 
     def search(self, points: Float[Tensor, "query joint 2"], count: int = 1) -> Matches:
         """Return the nearest poses.
@@ -90,158 +94,160 @@ class PoseIndex:
         whole = known.all(1)
         for chosen in (torch.nonzero(whole)[:, 0], torch.nonzero(~whole)[:, 0]):
             for part in chosen.split(_QUERIES):
-                rows[part], distance[part] = self._searched(queries[part], known[part], count)
+                rows[part], distance[part] = self._searched(_asks(queries[part], known[part]), count)
         return Matches(rows, distance)
 
-    def _searched(
-        self, queries: Float[Tensor, "query joint 2"], known: Bool[Tensor, "query joint"], count: int
-    ) -> Matches:
-        """Look for a batch: first in the likeliest cells, then in more and more that may hold something better."""
-        whole = bool(known.all())
-        kind = torch.float32 if whole else torch.float64
-        flat, seen = queries.mT.flatten(1).to(kind), known.to(kind)
-        asks = _Asks(flat, seen, whole)
-        bound = self._bounds(asks)
-        best = _Best(len(flat), min(count + _SPARE, self.count), count, _SLACK if whole else _SLACK_DOUBLE)
-        for cells in _ROUNDS:
-            if cells < bound.shape[1]:
-                first = bound.topk(cells, dim=1).indices
-                asked = torch.arange(len(flat))[:, None].expand_as(first)
-                need = bound.gather(1, first) >= best.needed[:, None]
-                self._look(best, asks, asked[need], first[need])
-                bound.scatter_(1, first, -_NEVER)
-        asked, cells = torch.nonzero(bound >= best.needed[:, None].clamp_min(1 - _NEVER), as_tuple=True)
-        self._look(best, asks, asked, cells)
-        found = self._settled(best, queries, known, count)
-        for row in torch.nonzero(best.crowded)[:, 0].tolist() if best.cosine.shape[1] < self.count else ():
-            found.rows[row], found.distance[row] = self._looked_through(queries[row], known[row], count)
-        return found
+    def _searched(self, asks: _Asks, count: int) -> Matches:
+        """Look for a batch: first in the likeliest cells, then in all that may hold something better."""
+        best = _Best(asks, count, self._reach_of_some(asks, count))
+        if not asks.whole:
+            self._look(best, torch.ones(len(asks.exact), len(self.points), dtype=torch.bool))
+            return best.matches
+        gap = self._gaps(asks)
+        first = torch.zeros(gap.shape, dtype=torch.bool)
+        first.scatter_(1, gap.topk(min(_FIRST, gap.shape[1]), largest=False).indices, True)  # noqa: FBT003
+        self._look(best, first)
+        self._look(best, ~first & (gap <= (best.reach[:, None] + _SLACK_BOX).square()))
+        return best.matches
 
-    def _looked_through(self, query: Tensor, known: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Measure all poses, in double precision."""
-        apart = torch.empty(self.count, dtype=torch.float64)
+    def _reach_of_some(self, asks: _Asks, count: int) -> Float[Tensor, " query"]:
+        """How far the count-th nearest pose is at most: as far as it is among a few poses from everywhere."""
         order, points = self.order.flatten(), self.points.flatten(0, 1)
-        for some in torch.nonzero(order >= 0)[:, 0].split(_AT_ONCE):
-            apart[order[some]] = _distances(points[some], query, known)
-        nearest = apart.topk(count, largest=False)
-        return nearest.indices, nearest.values
+        real = torch.nonzero(order >= 0)[:, 0]
+        some = points[real[:: max(1, self.count // max(_SEEDS, 2 * count))]]
+        nearest = _cosines(some, asks).topk(count, dim=1).indices
+        return _distances(some[nearest], asks.exact, asks.known).amax(1)
 
-    def _bounds(self, asks: _Asks) -> Float[Tensor, "query cell"]:
-        """The largest cosine that a pose of a cell may have with a query, on its annotated joints."""
-        centres, radii = self.centres.to(asks.flat), self.radii.to(asks.flat)
-        along = asks.flat @ centres.T
-        if asks.whole:
-            square, radius = centres.square().sum(1), radii
-        else:
-            x, y = centres.unflatten(1, (2, -1)).unbind(1)
-            middle = (asks.seen @ x.T).square_() + (asks.seen @ y.T).square_()
-            square = asks.seen @ (x * x + y * y).T - middle / asks.seen.sum(1, keepdim=True)
-            radius = torch.minimum((asks.seen @ self.joint_radii.to(radii).T).sqrt_(), radii)
-        length = square.clamp_min(_TINY).sqrt()
-        cosine, sine = (along / length).clamp_(-1, 1), (radius / length).clamp_(max=1.0)
-        level = (1 - sine * sine).sqrt_()  # cos(∠ − arcsin) without the angles
-        bound = cosine * level + (1 - cosine * cosine).sqrt_() * sine
-        return torch.where((cosine >= level) | (sine >= 1), 1.0, bound)
+    def _gaps(self, asks: _Asks) -> Float[Tensor, "query cell"]:
+        """How far the box of each cell is from each query, squared, at least."""
+        parts = []
+        for some in (asks.flat.T @ self.axes[:, :_AXES]).split(_GAPS):
+            gaps = torch.zeros(len(some), len(self.points))
+            for at, low, high in zip(some.T[..., None], self.low.T, self.high.T, strict=False):
+                gaps += torch.maximum(low - at, at - high).clamp_min_(0).square_()
+            parts.append(gaps)
+        return torch.cat(parts)
 
-    def _look(self, best: _Best, asks: _Asks, asked: Int[Tensor, " pair"], cells: Int[Tensor, " pair"]) -> None:
-        """Compare queries with all poses of a cell each; those that ask about one cell are compared together."""
-        order = cells.argsort(stable=True)
-        asked, cells = asked[order], cells[order]
-        of_cell, size = torch.unique_consecutive(cells, return_counts=True)
-        tables = (size + _TOGETHER - 1) // _TOGETHER
-        seat = torch.arange(len(cells)) - (size.cumsum(0) - size).repeat_interleave(size)
-        table = (tables.cumsum(0) - tables).repeat_interleave(size) + seat // _TOGETHER
-        seated = torch.full((int(tables.sum()), _TOGETHER), -1)
-        seated[table, seat % _TOGETHER] = asked
-        its = of_cell.repeat_interleave(tables)
-        for start in range(0, len(its), _TABLES):
-            some, who = its[start : start + _TABLES], seated[start : start + _TABLES]
-            cosine = self._cosines(asks, some, who.clamp_min(0))
-            numbers = self.order[some]
-            fit = (cosine >= best.needed[who.clamp_min(0)][:, None]) & (who >= 0)[:, None] & (numbers >= 0)[..., None]
-            at, member, at_table = torch.nonzero(fit, as_tuple=True)
-            best.take(who[at, at_table], cosine[at, member, at_table], numbers[at, member])
+    def _look(self, best: _Best, asked: Bool[Tensor, "query cell"]) -> None:
+        """Compare queries with the poses of the cells that they ask about."""
+        size = self.points.shape[1]
+        points, rows = self.points.flatten(0, 1), self.order.flatten()
+        waiting: list[tuple[Tensor, Tensor]] = []
 
-    def _cosines(
-        self, asks: _Asks, cells: Int[Tensor, " table"], who: Int[Tensor, "table seat"]
-    ) -> Float[Tensor, "table member seat"]:
-        """How like the queries at each table the poses of its cell are, on each query's annotated joints."""
-        members = self.points[cells].to(asks.flat)
-        along = members @ asks.flat[who].mT
-        if asks.whole:
-            return along
-        own = asks.seen[who].mT
-        x, y = members.unflatten(2, (2, -1)).unbind(2)
-        square = (x * x + y * y) @ own - ((x @ own).square_() + (y @ own).square_()) / own.sum(1, keepdim=True)
-        return along / square.clamp_min_(_TINY).sqrt_()
+        def settle() -> None:
+            query, place = (torch.cat(parts) for parts in zip(*waiting, strict=True))
+            real = rows[place] >= 0
+            best.take(query[real], points[place[real]], rows[place[real]])
+            waiting.clear()
 
-    def _settled(self, best: _Best, queries: Tensor, known: Tensor, count: int) -> Matches:
-        """Measure the best once more, in double precision, and return them in order."""
-        poses = self.points.flatten(0, 1)[self.place[best.rows]]
-        poses = poses.double().unflatten(-1, (2, -1)).mT.where(known[:, None, :, None], torch.nan)
-        apart = (normalised(poses) - queries[:, None]).flatten(2).norm(dim=-1).nan_to_num(2.0)
-        nearest = apart.topk(count, dim=1, largest=False)
-        return Matches(best.rows.gather(1, nearest.indices), nearest.values)
-
-
-def _distances(
-    points: Float[Tensor, "pose coordinate"], query: Float[Tensor, "joint 2"], known: Bool[Tensor, " joint"]
-) -> Float[Tensor, " pose"]:
-    """D_2D between poses of the index and a query; 2, the largest, for those whose known joints lie in one point."""
-    poses = points.double().unflatten(-1, (2, -1)).mT[:, known]
-    return (normalised(poses) - query[known]).flatten(1).norm(dim=-1).nan_to_num(2.0)
+        askers = asked.T.contiguous()
+        for cell in torch.nonzero(askers.any(1))[:, 0].tolist():
+            for who in torch.nonzero(askers[cell])[:, 0].split(_TOGETHER):
+                query, member = best.likely(self.points[cell], who)
+                if len(query):
+                    waiting.append((who[query], cell * size + member))
+            if sum(len(query) for query, _ in waiting) >= _WAITING:
+                settle()
+        if waiting:
+            settle()
 
 
 class _Asks(NamedTuple):
-    """Queries, normalised: coordinates as in the index (0 where not annotated), which joints are, and if all are."""
+    """Queries of which either all know all joints or none does."""
 
-    flat: Float[Tensor, "query coordinate"]
-    seen: Float[Tensor, "query joint"]
+    exact: Float[Tensor, "query joint 2"]
+    """Normalised, in double precision; 0 for joints that are not annotated."""
+    known: Bool[Tensor, "query joint"]
+    flat: Float[Tensor, "coordinate query"]
+    """The same in single precision, as poses lie in the index."""
+    seen: Float[Tensor, "joint query"]
+    """1 for annotated joints."""
     whole: bool
 
 
+def _asks(queries: Float[Tensor, "query joint 2"], known: Bool[Tensor, "query joint"]) -> _Asks:
+    flat = queries.mT.flatten(1).float().T.contiguous()
+    return _Asks(queries, known, flat, known.float().T.contiguous(), bool(known.all()))
+
+
 class _Best:
-    """The likest poses of each query so far; some to spare, since single precision does not order the likest."""
+    """The nearest poses of each query so far, and how near a pose must be to be of interest."""
 
-    def __init__(self, queries: int, keep: int, count: int, slack: float) -> None:
-        self.cosine = torch.full((queries, keep), -_NEVER, dtype=torch.float64)
-        self.rows = torch.zeros(queries, keep, dtype=torch.long)
-        self._count, self._slack = count, slack
+    def __init__(self, asks: _Asks, count: int, reach: Float[Tensor, " query"]) -> None:
+        shape = len(asks.exact), count
+        self.matches = Matches(torch.zeros(shape, dtype=torch.long), torch.full(shape, math.inf, dtype=torch.float64))
+        self.reach = reach
+        self._asks = asks
 
-    @property
-    def needed(self) -> Float[Tensor, " query"]:
-        """The cosine that a pose has to reach to be of interest."""
-        return self.cosine[:, self._count - 1] - self._slack
+    def likely(self, members: Float[Tensor, "member coordinate"], who: Int[Tensor, " asking"]) -> tuple[Tensor, Tensor]:
+        """Return pairs of some queries (numbers in `who`) and a cell's poses that single precision cannot rule out."""
+        asks = self._asks
+        cosine = (1 - self.reach[who].square() / 2).float()
+        excess = members @ asks.flat[:, who]
+        if asks.whole:
+            least = cosine - _SLACK
+        else:
+            # Of interest is q·p ≥ cosine·|p|, where p is about the middle of the annotated joints, so that
+            # |p|² = Σ|pⱼ|² − n|p̄|². Both sides are squared; a cosine below 0 rules nothing out.
+            seen, cosine = asks.seen[:, who], cosine.clamp_min(0)
+            square = members.square().unflatten(1, (2, -1)).sum(1)
+            middle = seen * (cosine / seen.sum(0).sqrt())
+            x, y = members.unflatten(1, (2, -1)).unbind(1)
+            mean_x, mean_y = x @ middle, y @ middle
+            excess.square_().addcmul_(mean_x, mean_x).addcmul_(mean_y, mean_y)
+            excess.addmm_(square, seen * cosine.square(), alpha=-1)
+            least = torch.full_like(cosine, -_SLACK_SQUARED)
+        groups = excess.unflatten(0, (-1, _GROUP))
+        group, query = torch.nonzero(groups.amax(1) >= least, as_tuple=True)
+        pair, member = torch.nonzero(groups[group, :, query] >= least[query, None], as_tuple=True)
+        return query[pair], group[pair] * _GROUP + member
 
-    @property
-    def crowded(self) -> Bool[Tensor, " query"]:
-        """Where there may be more poses that are as good as the last one kept."""
-        return self.cosine[:, -1] >= self.needed
-
-    def take(self, query: Int[Tensor, " found"], cosine: Float[Tensor, " found"], row: Int[Tensor, " found"]) -> None:
-        """Take what is better. A query may come several times, but never twice with one pose."""
+    def take(
+        self, query: Int[Tensor, " pair"], poses: Float[Tensor, "pair coordinate"], rows: Int[Tensor, " pair"]
+    ) -> None:
+        """Measure poses for a query each, and take what is better; never twice one pose for one query."""
+        apart = _distances(poses[:, None], self._asks.exact[query], self._asks.known[query])[:, 0]
+        better = apart <= self.reach[query] + _ROUNDED
+        query = query[better]
         if len(query) == 0:
             return
-        keep, touched = self.cosine.shape[1], torch.unique(query)
+        matches, keep, touched = self.matches, self.matches.rows.shape[1], torch.unique(query)
         query = torch.cat((touched.repeat_interleave(keep), query))
-        cosine = torch.cat((self.cosine[touched].flatten(), cosine.double()))
-        row = torch.cat((self.rows[touched].flatten(), row))
-        order = (2 * _NEVER * query.double() - cosine).argsort()
-        query, cosine, row = query[order], cosine[order], row[order]
-        starts = torch.searchsorted(query, touched)
-        size = torch.diff(starts, append=starts.new_tensor([len(query)]))
-        rank = torch.arange(len(query)) - starts.repeat_interleave(size)
-        kept = rank < keep
-        self.cosine[query[kept], rank[kept]] = cosine[kept]
-        self.rows[query[kept], rank[kept]] = row[kept]
+        distance = torch.cat((matches.distance[touched].flatten(), apart[better]))
+        row = torch.cat((matches.rows[touched].flatten(), rows[better]))
+        order = distance.argsort(stable=True)
+        order = order[query[order].argsort(stable=True)]
+        query, distance, row = query[order], distance[order], row[order]
+        kept = torch.searchsorted(query, touched)[:, None] + torch.arange(keep)
+        matches.distance[touched], matches.rows[touched] = distance[kept], row[kept]
+        self.reach[touched] = torch.minimum(self.reach[touched], matches.distance[touched, -1])
+
+
+def _cosines(points: Float[Tensor, "pose coordinate"], asks: _Asks) -> Float[Tensor, "query pose"]:
+    """How like the queries poses are on each query's annotated joints, in single precision."""
+    x, y = points.unflatten(1, (2, -1)).unbind(1)
+    own = asks.seen.T
+    middle = (own @ x.T).square_() + (own @ y.T).square_()
+    square = own @ (x * x + y * y).T - middle / own.sum(1, keepdim=True)
+    return (asks.flat.T @ points.T) / square.clamp_min_(_TINY).sqrt_()
+
+
+def _distances(
+    points: Float[Tensor, "query pose coordinate"],
+    queries: Float[Tensor, "query joint 2"],
+    known: Bool[Tensor, "query joint"],
+) -> Float[Tensor, "query pose"]:
+    """D_2D between each query and poses of its own; 2, the largest, for poses whose known joints lie in one point."""
+    poses = points.double().unflatten(-1, (2, -1)).mT.where(known[:, None, :, None], torch.nan)
+    return (normalised(poses) - queries[:, None]).flatten(2).norm(dim=-1).nan_to_num(_FARTHEST)
 
 
 def pose_index(points: Float[Tensor, "pose joint 2"], *, cell: int = CELL) -> PoseIndex:
-    """Sort 2D poses into cells: halved across their widest direction, again and again.
+    """Sort 2D poses into cells.
 
     Args:
         points: poses in any unit, y down; all joints known.
-        cell: poses of a cell, at most.
+        cell: poses of a cell, about.
 
     Raises:
         ValueError: for no poses, or one that is not finite or lies in one point.
@@ -251,42 +257,40 @@ def pose_index(points: Float[Tensor, "pose joint 2"], *, cell: int = CELL) -> Po
     flat = normalised(points.float()).mT.flatten(1)
     if not bool(flat.isfinite().all() and points.isfinite().all()):
         raise ValueError("points: expected poses of known joints that do not all lie in one point")
+    axes = torch.linalg.eigh(torch.cov(flat.double().T, correction=0)).eigenvectors.flip(1).float()
+    along = flat @ axes
     count, depth = len(flat), max(0, math.ceil(math.log2(len(flat) / cell)))
-    size = math.ceil(count / 2**depth)
-    spare = torch.arange(size * 2**depth - count) * max(1, count // max(1, size * 2**depth - count))
-    order = torch.cat((torch.arange(count), spare % count))[None]
+    size = math.ceil(count / 2**depth / _GROUP) * _GROUP
+    filled = size * 2**depth
+    spare = torch.arange(filled - count) * count // max(1, filled - count) % count
+    order = torch.cat((torch.arange(count), spare))[None]
     real = torch.cat((torch.ones(count, dtype=torch.bool), torch.zeros(len(spare), dtype=torch.bool)))[None]
     for _ in range(depth):
-        along = _along_the_widest(flat, order)
-        sorting = along.argsort(dim=1)
+        sorting = _along_the_longest(along, order).argsort(dim=1)
         order = order.gather(1, sorting).unflatten(1, (2, -1)).flatten(0, 1)
         real = real.gather(1, sorting).unflatten(1, (2, -1)).flatten(0, 1)
-    members = flat[order]
-    centres = members.mean(1)
-    apart = (members - centres[:, None]).unflatten(2, (2, -1)).square().sum(2)
-    place = torch.empty(count, dtype=torch.long)
-    place[order[real]] = torch.nonzero(real.flatten())[:, 0]
+    low, high = torch.aminmax(along[order], dim=1)
     return PoseIndex(
         joints=points.shape[1],
         count=count,
         order=torch.where(real, order, -1),
-        points=members,
-        centres=centres,
-        radii=apart.sum(2).amax(1).sqrt(),
-        joint_radii=apart.amax(1),
-        place=place,
+        points=flat[order],
+        axes=axes,
+        low=low,
+        high=high,
     )
 
 
-def _along_the_widest(flat: Tensor, order: Int[Tensor, "cell member"]) -> Float[Tensor, "cell member"]:
-    """Where the poses of each cell lie along the direction in which they differ most."""
-    parts = []
-    for some in order.split(max(1, _AT_ONCE // order.shape[1])):
-        members = flat[some]
-        centred = members - members.mean(1, keepdim=True)
-        widest = torch.linalg.eigh(centred.mT @ centred).eigenvectors[..., -1:]
-        parts.append((centred @ widest)[..., 0])
-    return torch.cat(parts)
+def _along_the_longest(
+    along: Float[Tensor, "pose axis"], order: Int[Tensor, "cell member"]
+) -> Float[Tensor, "cell member"]:
+    """Where the poses of each cell lie along the axis along which they differ most."""
+    axis = torch.cat([along[some].var(1, correction=0).argmax(1) for some in order.split(_some(order))])
+    return along[order, axis[:, None]]
+
+
+def _some(order: Tensor) -> int:
+    return max(1, (1 << 17) // order.shape[1])
 
 
 def normalised(points: Float[Tensor, "*batch joint 2"]) -> Float[Tensor, "*batch joint 2"]:
