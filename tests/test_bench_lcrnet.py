@@ -57,6 +57,7 @@ from sightline.data.virtual import step_generator
 from sightline.errors import UsageError
 from sightline.methods.lcrnet.decode import Modes, Proposals
 from sightline.methods.lcrnet.network import LcrNet
+from sightline.recipes.lcrnet import lcrnet_synth
 from sightline.skeleton import get_skeleton
 from sightline.training.lcrnet_scores import SceneScores, told
 from sightline.training.scenes import Scene
@@ -189,7 +190,7 @@ def test_variants_differ_in_what_their_names_say_alone() -> None:
         "one map, RoIAlign": {"pyramid", "finest"}, "one map, RoI pooling": {"pyramid", "finest", "pooling"},
     }  # fmt: skip
     assert base.steps == effort.steps
-    assert base.model.channels == 48
+    assert base.model.channels == lcrnet_synth().model.channels
 
 
 def test_motion_capture_is_compared_where_there_is_some(library: Path) -> None:

@@ -114,6 +114,33 @@ def test_a_shared_layer_makes_the_regression_small() -> None:
     assert sizes[1] < 0.025 * sizes[0]
 
 
+def test_a_backbone_may_begin_with_anothers_and_stay(anchors: AnchorPoses) -> None:
+    """What is frozen up to a stage keeps its weights in a step, and what comes after it learns."""
+    torch.manual_seed(0)
+    net, other = LcrNet(COARSE, anchors), LcrNet(COARSE, anchors)
+    net.maps.begin_with(other.maps.state_dict())
+    begun = {name: value.clone() for name, value in net.maps.net.named_parameters()}
+    assert all(torch.equal(begun[name], value) for name, value in other.maps.net.named_parameters())
+    assert not torch.equal(net.heads.first.label.weight, other.heads.first.label.weight)
+    net.maps.freeze(4)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    net.train().losses(pictures(1), [standing(views(1)[0].float())]).total.backward()
+    optimizer.step()
+    changed = {name for name, value in net.maps.net.named_parameters() if not torch.equal(begun[name], value)}
+    assert changed
+    assert all(name.startswith(("layer2", "layer3", "layer4")) for name in changed)
+    assert any(name.startswith("layer2") for name in changed)
+
+
+def test_a_backbone_of_another_kind_is_refused(anchors: AnchorPoses) -> None:
+    net = LcrNet(COARSE, anchors)
+    other = LcrNet(replace(COARSE, backbone_channels=(8, 16, 16, 16)), anchors)
+    with pytest.raises(ValueError, match="expected weights of an equal one"):
+        net.maps.begin_with(other.maps.state_dict())
+    with pytest.raises(ValueError, match="frozen_stride: expected one of"):
+        net.maps.freeze(5)
+
+
 def test_the_second_estimate_sees_the_first() -> None:
     torch.manual_seed(0)
     heads = Heads(12, 16, 3, 10, summary=8).eval()

@@ -72,12 +72,13 @@ class Effort:
     """Of each set."""
     test_pictures: int = 400
     width_px: int = 320
-    steps: int = 800
+    steps: int = 650
     batch: int = 8
     anchors: tuple[int, int, int] = (50, 10, 100)
     """K of the base and of the variants with fewer and more."""
-    hidden: int = 448
-    channels: tuple[int, ...] = (48, 96, 160, 256)
+    hidden: int = 304
+    channels: tuple[int, ...] = (48, 96, 192, 384)
+    """Of the backbone; with the recipe's own it begins with what the recipe's begins with."""
     least_score: float = 0.02
     """Of poses that count for AP."""
 
@@ -112,6 +113,7 @@ def config_of(run: Run, effort: Effort) -> LcrNetRunConfig:
     """Return the run's configuration: recipe lcrnet-synth, shorter, and what the variant changes."""
     recipe, variant = lcrnet_synth(), run.variant
     short, long = 3 * effort.width_px // 4, effort.width_px
+    trained = effort.channels == recipe.model.backbone_channels
     model = replace(
         recipe.model,
         backbone_channels=effort.channels,
@@ -130,6 +132,8 @@ def config_of(run: Run, effort: Effort) -> LcrNetRunConfig:
         model=model,
         anchors=variant.anchors,
         skeleton=variant.skeleton,
+        backbone_from=recipe.backbone_from if trained else "",
+        frozen_stride=recipe.frozen_stride if trained else 0,
         sampling=replace(recipe.sampling, with_3d=variant.with_3d),
         size_px=(round(0.8 * short), round(0.8 * long)),
         steps=effort.steps,

@@ -57,6 +57,8 @@ def train_on_scenes(
         raise UsageError("--library: gives depth to 2D labels of real people; expected --real beside it")
     else:
         train, test, credit = _rendered(config, skeleton, sources)
+    if config.backbone_from:
+        credit += f"; the backbone began with that of {config.backbone_from}"
     if config.pretrained:
         credit += f"; the backbone began with weights of {config.model.backbone}, whose own licence holds"
     with progress_bar("training") as progress:

@@ -29,17 +29,16 @@ def lcrnet_paper() -> LcrNetRunConfig:
 
 
 def lcrnet_synth() -> LcrNetRunConfig:
-    """A small network on rendered people: an hour or two of two cores, from nothing."""
+    """A small network on rendered people, with the backbone of perspose-synth: an hour or two of two cores."""
     return LcrNetRunConfig(
         name="lcrnet-synth",
         model=LcrNetConfig(
             backbone="resnet10t",
-            backbone_channels=(48, 96, 160, 256),
-            backbone_stem=16,
+            backbone_channels=(48, 96, 192, 384),
             pyramid=True,
             finest=8,
-            channels=48,
-            hidden=448,
+            channels=40,
+            hidden=304,
             summary=96,
             rank=64,
             dropout=0.0,
@@ -54,7 +53,9 @@ def lcrnet_synth() -> LcrNetRunConfig:
         sampling=Sampling(boxes=32),
         augment=SceneAugment(zoom=(0.9, 1.7)),
         size_px=(192, 256),
-        steps=5_000,
+        backbone_from="perspose-synth",
+        frozen_stride=4,
+        steps=6_000,
         batch_size=8,
         learning_rate=1e-3,
         warmup_steps=300,
@@ -74,6 +75,8 @@ def lcrnet_smoke() -> LcrNetRunConfig:
         name="lcrnet-smoke",
         model=replace(whole.model, backbone_channels=(8, 16, 32, 64), channels=8, hidden=32, summary=8, rank=8),
         anchors=5,
+        backbone_from="",
+        frozen_stride=0,
         steps=20,
         batch_size=2,
         warmup_steps=2,

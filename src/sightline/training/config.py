@@ -138,11 +138,19 @@ class LcrNetRunConfig(RunConfig):
     """Processes that read and change pictures beside each training process; 0: it does so itself."""
     pretrained: bool = False
     """Whether the backbone starts from weights that learnt ImageNet, which are downloaded."""
+    backbone_from: str = ""
+    """PersPose weights inside the package whose backbone, an equal one, the run starts from; none: from chance."""
+    frozen_stride: int = 0
+    """The backbone keeps what it begins with up to the stage of this stride; 0: nothing."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.weight_decay, self.workers) < 0 or self.anchors < 1 or min(self.size_px) < 32:
-            raise ValueError("weight_decay, workers, anchors, size_px: expected at least 0, 0, 1 and 32")
+        if self.frozen_stride and not (self.pretrained or self.backbone_from or self.start_from):
+            raise ValueError("frozen_stride: expected weights that the backbone begins with")
+        if self.pretrained and self.backbone_from:
+            raise ValueError("pretrained, backbone_from: expected one of them")
+        if min(self.weight_decay, self.workers, self.frozen_stride) < 0 or self.anchors < 1 or min(self.size_px) < 32:
+            raise ValueError("weight_decay, workers, frozen_stride, anchors, size_px: expected at least 0, 0, 0, 1, 32")
         if self.optimizer != "adam" or self.finish_steps:
             raise ValueError("optimizer, finish_steps: LCR-Net++ has solver in their place")
 

@@ -35,6 +35,7 @@ class LcrNetModule(RunModule[LcrNet]):
     def __init__(self, config: LcrNetRunConfig, anchors: AnchorPoses, train: Scenes, val: Scenes | None = None) -> None:
         super().__init__(config, lambda: LcrNet(config.model, anchors))
         self.config = config
+        self.network.maps.freeze(config.frozen_stride)
         self._train, self._val, self._anchors = train, val, anchors
 
     @property

@@ -132,6 +132,8 @@ class RunModule(L.LightningModule, Generic[Network]):
         """Parameters as an optimiser takes them: weights decay, biases and the scales of normalization do not."""
         weights, others = [], []
         for name, value in self.network.named_parameters():
+            if not value.requires_grad:
+                continue
             (weights if value.ndim > 1 and not name.endswith("bias") else others).append(value)
         return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 

@@ -23,6 +23,7 @@ from sightline.errors import InputError, UsageError
 from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors, same_poses
 from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.perspose.model import PersPose
+from sightline.methods.perspose.weights import load_perspose
 from sightline.skeleton import get_skeleton
 from sightline.training.checkpoint import (
     AtomicCheckpointIO,
@@ -186,9 +187,11 @@ def train_lcrnet(
         )
     with torch.random.fork_rng(devices=[]):
         fresh = folder is None or not (folder / "last.ckpt").exists()
-        if first is None and config.pretrained and fresh:
+        if first is None and fresh and (config.pretrained or config.backbone_from):
             torch.manual_seed(config.seed)
-            first = LcrNet(config.model, anchors, pretrained=True)
+            first = LcrNet(config.model, anchors, pretrained=config.pretrained)
+            if config.backbone_from:
+                first.maps.begin_with(load_perspose(config.backbone_from)[0].trunk.state_dict())
         module = LcrNetModule(config, anchors, train, val)
         module.start(first)
         return _fit(module, config, folder, accelerator, devices, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import torch
@@ -70,10 +70,39 @@ class Maps(nn.Module):
         if isinstance(self.net, nn.ModuleDict):
             layers = list(self.net)
             self.net = nn.ModuleDict({name: self.net[name] for name in layers[: layers.index(self._ends[-1]) + 1]})
+        self._stages = {stride: layer for layer, (stride, _) in stages.items()}
         own = [found[stride] for stride in self.strides]
         self.channels = channels or own[0]
         self.pyramid = FeaturePyramidNetwork(own, channels) if pyramid else None
         self.narrow = nn.Conv2d(own[0], channels, 1) if channels and not pyramid else None
+
+    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the backbone's weights from those of another network with an equal one, under the name `net`.
+
+        Raises:
+            ValueError: where its backbone is another one.
+        """
+        given = {name: value for name, value in weights.items() if name.startswith("net.")}
+        own = {name: value for name, value in self.state_dict().items() if name.startswith("net.")}
+        if any(name not in given or given[name].shape != value.shape for name, value in own.items()):
+            raise ValueError("backbone: expected weights of an equal one, got those of another")
+        self.load_state_dict({**self.state_dict(), **{name: given[name] for name in own}})
+
+    def freeze(self, stride: int) -> None:
+        """Let no gradient change the backbone up to the stage of a stride; 0 leaves all of it free.
+
+        Raises:
+            ValueError: for a backbone without such a stage.
+        """
+        if not stride:
+            return
+        if stride not in self._stages:
+            raise ValueError(f"frozen_stride: expected one of {', '.join(map(str, self._stages))}, got {stride}")
+        assert isinstance(self.net, nn.ModuleDict)
+        for layer, module in self.net.items():
+            module.requires_grad_(False)
+            if layer == self._stages[stride]:
+                return
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
         """Return maps by name, finest first. Pictures are padded to a multiple of the coarsest stride by callers."""
