@@ -16,7 +16,7 @@ from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors
 from sightline.methods.lcrnet.boxes import BOX_MARGIN, pose_boxes
 from sightline.methods.lcrnet.features import Maps, Pool
 from sightline.methods.lcrnet.heads import ByClass, Heads
-from sightline.methods.lcrnet.network import LcrNet, LcrNetConfig, Sampling
+from sightline.methods.lcrnet.network import LcrNet, LcrNetConfig, Losses, Sampling
 from sightline.methods.lcrnet.targets import TruePeople, classes_of, sampled, targets_of, true_boxes
 from sightline.methods.lcrnet.views import drawn_views
 from sightline.skeleton import get_skeleton
@@ -123,6 +123,7 @@ def test_a_backbone_may_begin_with_anothers_and_stay(anchors: AnchorPoses) -> No
     assert all(torch.equal(begun[name], value) for name, value in other.maps.net.named_parameters())
     assert not torch.equal(net.heads.first.label.weight, other.heads.first.label.weight)
     net.maps.freeze(4)
+    means = net.maps.state_dict()["net.bn1.running_mean"].clone()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     net.train().losses(pictures(1), [standing(views(1)[0].float())]).total.backward()
     optimizer.step()
@@ -130,6 +131,9 @@ def test_a_backbone_may_begin_with_anothers_and_stay(anchors: AnchorPoses) -> No
     assert changed
     assert all(name.startswith(("layer2", "layer3", "layer4")) for name in changed)
     assert any(name.startswith("layer2") for name in changed)
+    assert torch.equal(net.maps.state_dict()["net.bn1.running_mean"], means)
+    assert net.maps.net["layer2"].training
+    assert not net.maps.net["layer1"].training
 
 
 def test_a_backbone_of_another_kind_is_refused(anchors: AnchorPoses) -> None:
@@ -302,6 +306,20 @@ def test_2d_alone_leaves_3d_unlearnt(anchors: AnchorPoses) -> None:
     assert grad is not None
     assert grad[:, :26].abs().sum() > 0
     assert grad[:, 26:].abs().sum() == 0
+
+
+def test_poses_weigh_as_much_as_is_asked(anchors: AnchorPoses) -> None:
+    person = standing(torch.tensor(anchors.joints_m[0], dtype=torch.float32))
+
+    def losses(weight: float) -> Losses:
+        torch.manual_seed(1)
+        return network(anchors).train().losses(pictures(1), [person], Sampling(pose_weight=weight))
+
+    whole, part = losses(1.0), losses(0.25)
+    assert float(whole.pose_2d.detach()) > 0
+    assert_close(part.pose_2d, 0.25 * whole.pose_2d)
+    assert_close(part.pose_3d, 0.25 * whole.pose_3d)
+    assert_close(part.label, whole.label)
 
 
 def test_pictures_of_nobody_teach_that_nobody_is_there(anchors: AnchorPoses) -> None:

@@ -70,6 +70,7 @@ class Maps(nn.Module):
         if isinstance(self.net, nn.ModuleDict):
             layers = list(self.net)
             self.net = nn.ModuleDict({name: self.net[name] for name in layers[: layers.index(self._ends[-1]) + 1]})
+        self._frozen: list[str] = []
         self._stages = {stride: layer for layer, (stride, _) in stages.items()}
         own = [found[stride] for stride in self.strides]
         self.channels = channels or own[0]
@@ -89,7 +90,7 @@ class Maps(nn.Module):
         self.load_state_dict({**self.state_dict(), **{name: given[name] for name in own}})
 
     def freeze(self, stride: int) -> None:
-        """Let no gradient change the backbone up to the stage of a stride; 0 leaves all of it free.
+        """Leave the backbone as it is up to the stage of a stride, its normalization too; 0 leaves all of it free.
 
         Raises:
             ValueError: for a backbone without such a stage.
@@ -99,10 +100,20 @@ class Maps(nn.Module):
         if stride not in self._stages:
             raise ValueError(f"frozen_stride: expected one of {', '.join(map(str, self._stages))}, got {stride}")
         assert isinstance(self.net, nn.ModuleDict)
-        for layer, module in self.net.items():
-            module.requires_grad_(False)
-            if layer == self._stages[stride]:
-                return
+        layers = list(self.net)
+        self._frozen = layers[: layers.index(self._stages[stride]) + 1]
+        for layer in self._frozen:
+            self.net[layer].requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Maps:  # noqa: FBT001, FBT002
+        """As modules do, but for what is frozen, whose normalization goes by what it has learnt."""
+        super().train(mode)
+        if self._frozen:
+            assert isinstance(self.net, nn.ModuleDict)
+            for layer in self._frozen:
+                self.net[layer].eval()
+        return self
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
         """Return maps by name, finest first. Pictures are padded to a multiple of the coarsest stride by callers."""

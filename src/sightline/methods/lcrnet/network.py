@@ -105,10 +105,12 @@ class Sampling:
     person_share: float = 0.25
     with_3d: bool = True
     """Whether 3D poses are learnt, and not 2D ones alone."""
+    pose_weight: float = 1.0
+    """Of the losses of poses, beside those of labels."""
 
     def __post_init__(self) -> None:
-        if self.boxes < 1 or not 0 < self.person_share <= 1:
-            raise ValueError(f"sampling: expected boxes and a share of them above 0 up to 1, got {self}")
+        if self.boxes < 1 or not 0 < self.person_share <= 1 or not self.pose_weight >= 0:
+            raise ValueError(f"sampling: expected boxes, a share of them above 0 up to 1, a weight of 0 up, got {self}")
 
 
 class Losses(NamedTuple):
@@ -218,6 +220,7 @@ class LcrNet(nn.Module):
                 _smooth(told[:, flat:], offset[:, flat:], len(label)) if sampling.with_3d else told.sum() * 0.0,
             ))  # fmt: skip
         label_loss, loss_2d, loss_3d = (torch.stack(part).sum() for part in zip(*parts, strict=True))
+        loss_2d, loss_3d = sampling.pose_weight * loss_2d, sampling.pose_weight * loss_3d
         return Losses(rpn["loss_objectness"], rpn["loss_rpn_box_reg"], label_loss, loss_2d, loss_3d)
 
     @torch.no_grad()
