@@ -3,7 +3,7 @@
 Two poses are as near as their pictures are after each is centred and scaled to norm 1 on the annotated joints alone, so
 what is nearest hangs on which joints those are. Poses lie in cells, halved across the axis of the library's principal
 axes along which they differ most. Queries of which all joints are annotated look only into cells whose box on those
-axes is within reach, a twelfth of all among a million views. For others every cell counts: each set of missing joints
+axes is within reach, an eighth of all among a million views. For others every cell counts: each set of missing joints
 is a geometry of its own, in which the boxes bound next to nothing.
 
 A cell is compared with all its queries by products of matrices in single precision, and what those, with all that they
@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-CELL: Final = 512
+CELL: Final = 2048
 """Poses of a cell, about."""
 LEAST_JOINTS: Final = 3
 """Fewer are turned and scaled onto almost any pose."""
@@ -93,7 +93,7 @@ class PoseIndex:
         distance = torch.empty(len(points), count, dtype=torch.float64)
         whole = known.all(1)
         for chosen in (torch.nonzero(whole)[:, 0], torch.nonzero(~whole)[:, 0]):
-            for part in chosen.split(_QUERIES):
+            for part in chosen.split(_QUERIES) if len(chosen) else ():
                 rows[part], distance[part] = self._searched(_asks(queries[part], known[part]), count)
         return Matches(rows, distance)
 
@@ -101,7 +101,7 @@ class PoseIndex:
         """Look for a batch: first in the likeliest cells, then in all that may hold something better."""
         best = _Best(asks, count, self._reach_of_some(asks, count))
         if not asks.whole:
-            self._look(best, torch.ones(len(asks.exact), len(self.points), dtype=torch.bool))
+            self._look(best, None)
             return best.matches
         gap = self._gaps(asks)
         first = torch.zeros(gap.shape, dtype=torch.bool)
@@ -128,8 +128,8 @@ class PoseIndex:
             parts.append(gaps)
         return torch.cat(parts)
 
-    def _look(self, best: _Best, asked: Bool[Tensor, "query cell"]) -> None:
-        """Compare queries with the poses of the cells that they ask about."""
+    def _look(self, best: _Best, asked: Bool[Tensor, "query cell"] | None) -> None:
+        """Compare queries with the poses of the cells that they ask about, or of all cells."""
         size = self.points.shape[1]
         points, rows = self.points.flatten(0, 1), self.order.flatten()
         waiting: list[tuple[Tensor, Tensor]] = []
@@ -140,14 +140,19 @@ class PoseIndex:
             best.take(query[real], points[place[real]], rows[place[real]])
             waiting.clear()
 
-        askers = asked.T.contiguous()
-        for cell in torch.nonzero(askers.any(1))[:, 0].tolist():
-            for who in torch.nonzero(askers[cell])[:, 0].split(_TOGETHER):
-                query, member = best.likely(self.points[cell], who)
+        askers = None if asked is None else asked.T.contiguous()
+        cells = range(len(self.points)) if askers is None else torch.nonzero(askers.any(1))[:, 0].tolist()
+        sieves = best.sieves(torch.arange(len(best.reach)))
+        for cell in cells:
+            if askers is not None:
+                sieves = best.sieves(torch.nonzero(askers[cell])[:, 0])
+            for sieve in sieves:
+                query, member = sieve.left(self.points[cell])
                 if len(query):
-                    waiting.append((who[query], cell * size + member))
+                    waiting.append((query, cell * size + member))
             if sum(len(query) for query, _ in waiting) >= _WAITING:
                 settle()
+                sieves = best.sieves(torch.arange(len(best.reach))) if askers is None else sieves
         if waiting:
             settle()
 
@@ -179,28 +184,17 @@ class _Best:
         self.reach = reach
         self._asks = asks
 
-    def likely(self, members: Float[Tensor, "member coordinate"], who: Int[Tensor, " asking"]) -> tuple[Tensor, Tensor]:
-        """Return pairs of some queries (numbers in `who`) and a cell's poses that single precision cannot rule out."""
-        asks = self._asks
-        cosine = (1 - self.reach[who].square() / 2).float()
-        excess = members @ asks.flat[:, who]
-        if asks.whole:
-            least = cosine - _SLACK
-        else:
-            # Of interest is q·p ≥ cosine·|p|, where p is about the middle of the annotated joints, so that
-            # |p|² = Σ|pⱼ|² − n|p̄|². Both sides are squared; a cosine below 0 rules nothing out.
-            seen, cosine = asks.seen[:, who], cosine.clamp_min(0)
-            square = members.square().unflatten(1, (2, -1)).sum(1)
-            middle = seen * (cosine / seen.sum(0).sqrt())
-            x, y = members.unflatten(1, (2, -1)).unbind(1)
-            mean_x, mean_y = x @ middle, y @ middle
-            excess.square_().addcmul_(mean_x, mean_x).addcmul_(mean_y, mean_y)
-            excess.addmm_(square, seen * cosine.square(), alpha=-1)
-            least = torch.full_like(cosine, -_SLACK_SQUARED)
-        groups = excess.unflatten(0, (-1, _GROUP))
-        group, query = torch.nonzero(groups.amax(1) >= least, as_tuple=True)
-        pair, member = torch.nonzero(groups[group, :, query] >= least[query, None], as_tuple=True)
-        return query[pair], group[pair] * _GROUP + member
+    def sieves(self, who: Int[Tensor, " asking"]) -> list[_Sieve]:
+        """Return what rules poses out for some queries, a few hundred of them each."""
+        return [self._sieve(some) for some in who.split(_TOGETHER)]
+
+    def _sieve(self, who: Int[Tensor, " asking"]) -> _Sieve:
+        flat, cosine = self._asks.flat[:, who], (1 - self.reach[who].square() / 2).float()
+        if self._asks.whole:
+            return _Sieve(who, flat, cosine - _SLACK, None, None)
+        seen, cosine = self._asks.seen[:, who], cosine.clamp_min(0)
+        least = torch.full_like(cosine, -_SLACK_SQUARED)
+        return _Sieve(who, flat, least, seen * (cosine / seen.sum(0).sqrt()), seen * cosine.square())
 
     def take(
         self, query: Int[Tensor, " pair"], poses: Float[Tensor, "pair coordinate"], rows: Int[Tensor, " pair"]
@@ -221,6 +215,38 @@ class _Best:
         kept = torch.searchsorted(query, touched)[:, None] + torch.arange(keep)
         matches.distance[touched], matches.rows[touched] = distance[kept], row[kept]
         self.reach[touched] = torch.minimum(self.reach[touched], matches.distance[touched, -1])
+
+
+class _Sieve(NamedTuple):
+    """Rules poses out for some queries: those whose cosine is too low, by more than single precision may have rounded.
+
+    Of interest is q·p ≥ cosine·|p|, where p is about the middle of the annotated joints, so that |p|² = Σ|pⱼ|² − n|p̄|².
+    Where joints are missing both sides are squared; a cosine below 0 then rules nothing out.
+    """
+
+    who: Int[Tensor, " asking"]
+    """Numbers of the queries."""
+    flat: Float[Tensor, "coordinate asking"]
+    least: Float[Tensor, " asking"]
+    mean: Float[Tensor, "joint asking"] | None
+    """Makes cosine·√n·p̄ of joints' coordinates; None where all joints are annotated, and |p| is 1."""
+    square: Float[Tensor, "joint asking"] | None
+    """Makes cosine²·Σ|pⱼ|² of joints' squares."""
+
+    def left(self, members: Float[Tensor, "member coordinate"]) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]]:
+        """Return the pairs of queries and a cell's poses that are left, by their numbers."""
+        excess = members @ self.flat
+        if self.mean is not None and self.square is not None:
+            x, y = members.unflatten(1, (2, -1)).unbind(1)
+            mean_x, mean_y = (torch.cat((x, y)) @ self.mean).chunk(2)
+            excess.square_().addcmul_(mean_x, mean_x).addcmul_(mean_y, mean_y)
+            excess.addmm_(x * x + y * y, self.square, alpha=-1)
+        groups = excess.unflatten(0, (-1, _GROUP))
+        group, query = torch.nonzero(groups.amax(1) >= self.least, as_tuple=True)
+        if len(group) == 0:
+            return group, query
+        pair, member = torch.nonzero(groups[group, :, query] >= self.least[query, None], as_tuple=True)
+        return self.who[query[pair]], group[pair] * _GROUP + member
 
 
 def _cosines(points: Float[Tensor, "pose coordinate"], asks: _Asks) -> Float[Tensor, "query pose"]:
