@@ -28,7 +28,7 @@ LEAST_JOINTS: Final = 3
 _GROUP: Final = 32
 """Poses of a cell that are ruled out together."""
 _QUERIES: Final = 4096
-_TOGETHER: Final = 512
+_TOGETHER: Final = 256
 _FIRST: Final = 4
 _AXES: Final = 12
 _GAPS: Final = 64
@@ -142,12 +142,13 @@ class PoseIndex:
 
         askers = None if asked is None else asked.T.contiguous()
         cells = range(len(self.points)) if askers is None else torch.nonzero(askers.any(1))[:, 0].tolist()
-        sieves = best.sieves(torch.arange(len(best.reach)))
+        sieves, room = best.sieves(torch.arange(len(best.reach))), _Room(size)
         for cell in cells:
             if askers is not None:
                 sieves = best.sieves(torch.nonzero(askers[cell])[:, 0])
+            members = _members(self.points[cell])
             for sieve in sieves:
-                query, member = sieve.left(self.points[cell])
+                query, member = sieve.left(members, room)
                 if len(query):
                     waiting.append((query, cell * size + member))
             if sum(len(query) for query, _ in waiting) >= _WAITING:
@@ -217,6 +218,32 @@ class _Best:
         self.reach[touched] = torch.minimum(self.reach[touched], matches.distance[touched, -1])
 
 
+class _Members(NamedTuple):
+    """The poses of a cell."""
+
+    points: Float[Tensor, "member coordinate"]
+    stacked: Float[Tensor, "coordinates joint"]
+    """The x of all of them, then the y."""
+    squares: Float[Tensor, "member joint"]
+    """x² + y²."""
+
+
+def _members(points: Float[Tensor, "member coordinate"]) -> _Members:
+    x, y = points.unflatten(1, (2, -1)).unbind(1)
+    return _Members(points, torch.cat((x, y)), x * x + y * y)
+
+
+class _Room:
+    """Where products of a cell with queries are kept, again and again: new memory for each would cost as much."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._room = size, torch.empty(3 * size * _TOGETHER)
+
+    def of(self, queries: int) -> tuple[Float[Tensor, "member asking"], Float[Tensor, "coordinates asking"]]:
+        """Return room for one number per member, and for two."""
+        return self._room[: 3 * self._size * queries].view(-1, queries).split((self._size, 2 * self._size))
+
+
 class _Sieve(NamedTuple):
     """Rules poses out for some queries: those whose cosine is too low, by more than single precision may have rounded.
 
@@ -233,14 +260,14 @@ class _Sieve(NamedTuple):
     square: Float[Tensor, "joint asking"] | None
     """Makes cosine²·Σ|pⱼ|² of joints' squares."""
 
-    def left(self, members: Float[Tensor, "member coordinate"]) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]]:
+    def left(self, members: _Members, room: _Room) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]]:
         """Return the pairs of queries and a cell's poses that are left, by their numbers."""
-        excess = members @ self.flat
+        excess, means = room.of(len(self.who))
+        torch.mm(members.points, self.flat, out=excess)
         if self.mean is not None and self.square is not None:
-            x, y = members.unflatten(1, (2, -1)).unbind(1)
-            mean_x, mean_y = (torch.cat((x, y)) @ self.mean).chunk(2)
+            mean_x, mean_y = torch.mm(members.stacked, self.mean, out=means).chunk(2)
             excess.square_().addcmul_(mean_x, mean_x).addcmul_(mean_y, mean_y)
-            excess.addmm_(x * x + y * y, self.square, alpha=-1)
+            excess.addmm_(members.squares, self.square, alpha=-1)
         groups = excess.unflatten(0, (-1, _GROUP))
         group, query = torch.nonzero(groups.amax(1) >= self.least, as_tuple=True)
         if len(group) == 0:
