@@ -241,7 +241,8 @@ class _Room:
 
     def of(self, queries: int) -> tuple[Float[Tensor, "member asking"], Float[Tensor, "coordinates asking"]]:
         """Return room for one number per member, and for two."""
-        return self._room[: 3 * self._size * queries].view(-1, queries).split((self._size, 2 * self._size))
+        room = self._room[: 3 * self._size * queries].view(-1, queries)
+        return room[: self._size], room[self._size :]
 
 
 class _Sieve(NamedTuple):
