@@ -212,6 +212,7 @@ def test_motion_capture_is_compared_where_there_is_some(library: Path) -> None:
     assert picture_set(ALL, TINY, None).recipe().image_sizes == ((64, 48),)
 
 
+@pytest.mark.slow
 def test_what_a_run_depends_on_names_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (ALL, TEST):
         written(picture_set(name, TINY, None).folder(tmp_path), FakeRenders(size=(64, 48), seed=len(name)), 3)

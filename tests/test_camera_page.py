@@ -38,6 +38,7 @@ def test_what_the_page_says_in_words_is_what_was_measured() -> None:
     assert unknown["position_m"] == pytest.approx(focal["position_m"], rel=0.2)  # costs as much
 
 
+@pytest.mark.slow
 def test_the_script_measures() -> None:
     rows = SCRIPT["measured"](40).rows
     assert [row["what"] for row in rows] == [row["what"] for row in REPORT["rows"]]

@@ -66,6 +66,7 @@ def without_world(camera: Camera) -> Camera:
     return replace(camera, rotation=None, translation_m=None)
 
 
+@pytest.mark.slow
 def test_a_tilt_by_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from sightline.formats.camera import write_camera
 

@@ -217,6 +217,7 @@ def test_plausibility_flags_what_is_no_upright_person() -> None:
 # --- tilt -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_tilts_are_tried_of_the_camera_also_off_its_axis() -> None:
     prior, config, _ = load_prior("deeplift-mocap")
     people = prior.sample(40, chance(1))

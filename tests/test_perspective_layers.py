@@ -99,6 +99,7 @@ def test_it_has_no_parameters_and_no_state() -> None:
         assert not layer.state_dict()
 
 
+@pytest.mark.slow
 def test_gradients_reach_picture_region_and_intrinsics() -> None:
     image = torch.rand(2, 2, 12, 14, dtype=torch.float64, generator=torch.manual_seed(2)).requires_grad_()
     intrinsics = torch.tensor([[15.0, 0, 7.3], [0, 14.0, 6.1], [0, 0, 1]]).double().repeat(2, 1, 1).requires_grad_()

@@ -113,6 +113,7 @@ def test_every_frame_comes_out_once_and_in_order(weights: Path, smoothing: Smoot
     assert all(one.frame.camera is None for one in done)
 
 
+@pytest.mark.slow
 def test_sides_are_put_right_before_people_are_lifted(weights: Path) -> None:
     swapped = range(40, 52)
     right, _, _ = run(weights, "offline")
@@ -128,6 +129,7 @@ def test_sides_are_put_right_before_people_are_lifted(weights: Path) -> None:
     assert "swap" in report.in_words() or "exchanged" in report.in_words()
 
 
+@pytest.mark.slow
 def test_jitter_goes(weights: Path) -> None:
     def shake(done: list[Predicted]) -> float:
         joints = np.array([one.frame.people[0].joints_cam_m for one in done])
@@ -189,6 +191,7 @@ def test_the_function_smooths_like_the_command(weights: Path, tmp_path: Path) ->
     assert np.abs(a - b).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_online_files_use_only_what_has_been(weights: Path) -> None:
     """A film cut short gives the same as the first part of the whole."""
     done, _, _ = run(weights, "off", noise_px=2.0)

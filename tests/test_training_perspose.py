@@ -199,6 +199,7 @@ def test_complaints_of_workers_are_one_sentence(people: SetPeople) -> None:
         assert str(caught.value) == "shard-00: is cut off"
 
 
+@pytest.mark.slow
 def test_it_learns(people: SetPeople, monkeypatch: pytest.MonkeyPatch) -> None:
     losses: list[float] = []
 
