@@ -142,7 +142,8 @@ class PoseIndex:
 
         askers = None if asked is None else asked.T.contiguous()
         cells = range(len(self.points)) if askers is None else torch.nonzero(askers.any(1))[:, 0].tolist()
-        sieves, room = best.sieves(torch.arange(len(best.reach))), _Room(size)
+        everybody, room = torch.arange(len(best.reach)), _Room(size)
+        sieves = best.sieves(everybody) if askers is None else []
         for cell in cells:
             if askers is not None:
                 sieves = best.sieves(torch.nonzero(askers[cell])[:, 0])
@@ -153,7 +154,7 @@ class PoseIndex:
                     waiting.append((query, cell * size + member))
             if sum(len(query) for query, _ in waiting) >= _WAITING:
                 settle()
-                sieves = best.sieves(torch.arange(len(best.reach))) if askers is None else sieves
+                sieves = best.sieves(everybody) if askers is None else sieves
         if waiting:
             settle()
 
