@@ -151,3 +151,21 @@ class FromKeypoints:
 def _numbered(people: tuple[PersonKeypoints, ...]) -> tuple[PersonKeypoints, ...]:
     """Return the people with their places in the frame as ids, by which they are found again after lifting."""
     return tuple(replace(person, id=place) for place, person in enumerate(people))
+
+
+class SeesPixels:
+    """What estimators have in common that see the pictures themselves."""
+
+    @property
+    def lifter(self) -> Lifter | None:
+        """Nobody: pixels tell the pose, so repaired keypoints change nothing."""
+        return None
+
+    def stand_in(self, skeleton: str | None = None) -> str | None:
+        """No stature stands in: sizes were learned in metres."""
+        del skeleton
+        return None
+
+    def body_of(self, height_m: float | None) -> ScaleBody:
+        """Given where it is: poses are then scaled about the camera, which leaves the picture as it is."""
+        return "learned" if height_m is None else "given_height"

@@ -24,12 +24,12 @@ from sightline.methods.lcrnet.people import Decoding, looked_at, people_of
 from sightline.methods.lcrnet.views import torso_rows
 from sightline.methods.lcrnet.weights import METHOD, load_lcrnet
 from sightline.nn.device import torch_device
-from sightline.pipeline import Lifter, Skipped
+from sightline.pipeline import Skipped
 from sightline.prediction.cameras import KnownCamera
-from sightline.prediction.estimator import Found, Placed
+from sightline.prediction.estimator import Found, Placed, SeesPixels
 from sightline.prediction.sizes import scaled, stature_ratio
 from sightline.skeleton import Skeleton
-from sightline.structures import ModelInfo, Person, PoseFrame, ScaleBody
+from sightline.structures import ModelInfo, Person, PoseFrame
 
 NO_PLACE: Final = "there is no place before the camera where pose and picture fit together"
 SPREAD: Final = "how far the proposals lie apart that agree, which is not calibrated"
@@ -86,7 +86,7 @@ class LcrNetDetector:
         """Nothing is held that others do not."""
 
 
-class LcrNetEstimator:
+class LcrNetEstimator(SeesPixels):
     """Places people whom an LCR-Net++ has found with their poses in the whole picture: it is its own detector.
 
     A pose is about the middle of the torso. Where that is, follows from the joints' points in the picture through the
@@ -119,11 +119,6 @@ class LcrNetEstimator:
         """Method and weights, as the results tell them."""
         return ModelInfo(method=METHOD, weights=self.passport.name, version=__version__, details={"sigma_m": SPREAD})
 
-    @property
-    def lifter(self) -> Lifter | None:
-        """Nobody: pixels tell the pose, so repaired keypoints change nothing."""
-        return None
-
     def detector(self, min_score: float | None = None) -> LcrNetDetector:
         """Return what finds people, by the same network.
 
@@ -132,15 +127,6 @@ class LcrNetEstimator:
         """
         decoding = self.decoding if min_score is None else replace(self.decoding, least_score=min_score)
         return LcrNetDetector(self.network, decoding)
-
-    def stand_in(self, skeleton: str | None = None) -> str | None:
-        """No stature stands in: sizes were learned in metres."""
-        del skeleton
-        return None
-
-    def body_of(self, height_m: float | None) -> ScaleBody:
-        """Given where it is: poses are then scaled about the camera, which leaves the picture as it is."""
-        return "learned" if height_m is None else "given_height"
 
     def place(
         self, frames: Sequence[Found], seen: Skeleton, *, fps: float | None = None, height_m: float | None = None

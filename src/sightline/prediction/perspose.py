@@ -23,11 +23,11 @@ from sightline.methods.perspose.samples import samples
 from sightline.methods.perspose.weights import load_perspose
 from sightline.nn.backbones import as_input
 from sightline.nn.device import torch_device
-from sightline.pipeline import Lifter, Skipped
-from sightline.prediction.estimator import Found, Placed
+from sightline.pipeline import Skipped
+from sightline.prediction.estimator import Found, Placed, SeesPixels
 from sightline.prediction.sizes import stature_ratio
 from sightline.skeleton import Conversion, Skeleton, conversion, get_skeleton
-from sightline.structures import ExtraJoints, ModelInfo, Person, PoseFrame, ScaleBody
+from sightline.structures import ExtraJoints, ModelInfo, Person, PoseFrame
 
 JOINT_SETS: Final = ("h36m17", "smpl24")
 """What poses are told in: the first of which the network knows all joints."""
@@ -38,7 +38,7 @@ NO_CROP: Final = "the box lies where the camera cannot see"
 BEHIND: Final = "the network places them behind the camera"
 
 
-class PersPoseEstimator:
+class PersPoseEstimator(SeesPixels):
     """Places people by what a PersPose network sees of them in the picture.
 
     Poses are those of `h36m17` where the network knows all of its joints, else, as of the paper's own network, those
@@ -80,20 +80,6 @@ class PersPoseEstimator:
     def model(self) -> ModelInfo:
         """Method and weights, as the results tell them."""
         return ModelInfo(method="perspose", weights=self.passport.name, version=__version__)
-
-    @property
-    def lifter(self) -> Lifter | None:
-        """Nobody: pixels tell the pose, so repaired keypoints change nothing."""
-        return None
-
-    def stand_in(self, skeleton: str | None = None) -> str | None:
-        """No stature stands in: sizes were learned in metres."""
-        del skeleton
-        return None
-
-    def body_of(self, height_m: float | None) -> ScaleBody:
-        """Given where it is: poses are then scaled about the camera, which leaves the picture as it is."""
-        return "learned" if height_m is None else "given_height"
 
     def place(
         self, frames: Sequence[Found], seen: Skeleton, *, fps: float | None = None, height_m: float | None = None
