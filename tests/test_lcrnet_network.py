@@ -136,6 +136,27 @@ def test_a_backbone_may_begin_with_anothers_and_stay(anchors: AnchorPoses) -> No
     assert not net.maps.net["layer1"].training
 
 
+def test_a_network_may_begin_with_anothers_maps_and_proposals(anchors: AnchorPoses) -> None:
+    """Where both are equal; where they are not, with its backbone alone, and never with its heads."""
+    torch.manual_seed(0)
+    other = LcrNet(COARSE, anchors)
+    theirs = other.state_dict()
+    one_map = replace(COARSE, pyramid=False, finest=4)
+    for config, taken in ((COARSE, ("maps.", "rpn.")), (one_map, ("maps.net.",))):
+        net = LcrNet(config, anchors)
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        net.begin_with(other)
+        learnt = {name: value for name, value in net.state_dict().items() if value.ndim > 1}
+        for name, value in learnt.items():
+            if name.startswith(taken):
+                assert torch.equal(value, theirs[name]), name
+            else:
+                assert torch.equal(value, before[name]), name
+        assert {name.split(".")[0] for name in learnt} == {"anchors_m", "maps", "rpn", "heads"}
+    with pytest.raises(ValueError, match="expected weights of an equal one"):
+        LcrNet(replace(COARSE, backbone_channels=(8, 16, 16, 16)), anchors).begin_with(other)
+
+
 def test_a_backbone_of_another_kind_is_refused(anchors: AnchorPoses) -> None:
     net = LcrNet(COARSE, anchors)
     other = LcrNet(replace(COARSE, backbone_channels=(8, 16, 16, 16)), anchors)

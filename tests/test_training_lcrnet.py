@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+import tiny_lcrnet
 from fake_renders import written
 from sightline.errors import InputError, UsageError
 from sightline.methods.lcrnet.anchors import fit_anchors
@@ -55,6 +56,20 @@ def test_a_resumed_run_ends_as_if_it_had_not_been_stopped(scenes: SetScenes, tmp
     assert (whole.resumed_from, parts.resumed_from) == (0, 2)
     for (name, one), other in zip(whole.network.state_dict().items(), parts.network.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
+
+
+def test_a_run_begins_with_the_backbone_of_other_weights_and_leaves_it(scenes: SetScenes, tmp_path: Path) -> None:
+    path = tiny_lcrnet.written(tmp_path / "other")
+    begun = replace(RUN, backbone_from=str(path), frozen_stride=16, seed=4)
+    theirs, own = load_lcrnet(path)[0].maps.state_dict(), train_lcrnet(begun, scenes).network.maps.state_dict()
+    chance = train_lcrnet(replace(RUN, seed=4), scenes).network.maps.state_dict()
+    backbone = [name for name, value in theirs.items() if name.startswith("net.") and value.ndim > 1]
+    assert len(backbone) > 10
+    for name in backbone:
+        assert torch.equal(own[name], theirs[name]), name
+        assert not torch.equal(chance[name], theirs[name]), name
+    with pytest.raises(ValueError, match="frozen_stride: expected one of 2, 4, 8, 16, got 32"):
+        train_lcrnet(replace(begun, frozen_stride=32), scenes)
 
 
 def test_shipped_weights_are_loaded_with_their_anchors(scenes: SetScenes, tmp_path: Path) -> None:

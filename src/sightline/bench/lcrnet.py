@@ -130,9 +130,10 @@ def _notes(effort: Effort, library: Path | None, results: Results) -> tuple[str,
         f"{effort.test_pictures} others for the test ({results[0]['people']} people, {results[0]['truncated_people']} "
         f"of them with a leg outside the picture); {PEOPLE[0]} to {PEOPLE[1]} people, recipe street, the first one "
         f"cut off in {100 * TRUNCATED:.0f} % of the pictures; {poses}",
-        f"recipe lcrnet-synth, {effort.steps} steps of {effort.batch} pictures, and what the variant's name says; all "
-        "begin with the same backbone, of perspose-synth where its widths are the recipe's, and those of a seed see "
-        "the same pictures; decoded by PPI with rescoring where nothing else is said",
+        f"recipe lcrnet-synth, {effort.steps} steps of {effort.batch} pictures, and what the variant's name says; with "
+        "the recipe's widths all begin with the backbone of the lcrnet-synth inside the package, and all but those of "
+        "one map with its pyramid and proposals of boxes too, none with its heads; those of a seed see the same "
+        "pictures; decoded by PPI with rescoring where nothing else is said",
         "people who are seen well enough count (a third of what there is of them); AP and PCKh (at half a head) over "
         f"poses that score at least {effort.least_score:g}, PCKh also of those who are not found; found, false and 3D "
         "errors from the score on at which the F-measure of finding people is best, which each row tells; MPJPE and "

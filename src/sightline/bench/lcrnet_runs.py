@@ -17,6 +17,7 @@ from sightline.bench.lcrnet_scoring import VERSION, scores_of_variant
 from sightline.bench.lcrnet_sets import ALL, MADE, ONE, TEST, PictureSet
 from sightline.errors import UsageError
 from sightline.formats.atomic import atomic_path
+from sightline.formats.weights import find_passport, read_passport
 from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.lcrnet.weights import blank_anchors
 from sightline.recipes.lcrnet import lcrnet_synth
@@ -78,7 +79,7 @@ class Effort:
     """K of the base and of the variants with fewer and more."""
     hidden: int = 304
     channels: tuple[int, ...] = (48, 96, 192, 384)
-    """Of the backbone; with the recipe's own it begins with what the recipe's begins with."""
+    """Of the backbone; with the recipe's own a variant begins with what lcrnet-synth has of it, without its heads."""
     least_score: float = 0.02
     """Of poses that count for AP."""
 
@@ -132,7 +133,7 @@ def config_of(run: Run, effort: Effort) -> LcrNetRunConfig:
         model=model,
         anchors=variant.anchors,
         skeleton=variant.skeleton,
-        backbone_from=recipe.backbone_from if trained else "",
+        backbone_from=recipe.name if trained else "",
         frozen_stride=recipe.frozen_stride if trained else 0,
         sampling=replace(recipe.sampling, with_3d=variant.with_3d),
         size_px=(round(0.8 * short), round(0.8 * long)),
@@ -171,9 +172,15 @@ def run_one(run: Run, effort: Effort, library: Path | None, pictures: Path, cach
     torch.set_num_threads(1)
     folders = folders_of(run, effort, library, pictures)
     is_base = run.variant.name == BASE.name
-    key = [config_to_json(config_of(run, effort)), [its.name for its in folders], effort.least_score, is_base, VERSION]
+    key = [*_told(config_of(run, effort)), [its.name for its in folders], effort.least_score, is_base, VERSION]
     name = f"lcrnet-{run.variant.name.replace(' ', '-').replace(',', '').replace('=', '')}-{run.seed}"
     return kept_or_measured(cache, name, key, lambda: _measured(run, effort, folders, cache))
+
+
+def _told(config: LcrNetRunConfig) -> list[Any]:
+    """What tells a training from others, with the very weights that it begins with."""
+    begun = read_passport(find_passport(config.backbone_from)).sha256 if config.backbone_from else ""
+    return [config_to_json(config), begun]
 
 
 def _measured(run: Run, effort: Effort, folders: Sequence[Path], cache: Path | None) -> dict[str, Any]:
@@ -195,7 +202,7 @@ def _measured(run: Run, effort: Effort, folders: Sequence[Path], cache: Path | N
 def trained(run: Run, effort: Effort, sets: Sequence[Path], cache: Path | None) -> tuple[LcrNet, float]:
     """Return the run's network and the seconds that its training took; weights are kept beside the results."""
     config, skeleton = config_of(run, effort), get_skeleton(run.variant.skeleton)
-    key = json.dumps([config_to_json(config), [its.name for its in sets]], sort_keys=True)
+    key = json.dumps([*_told(config), [its.name for its in sets]], sort_keys=True)
     path = None if cache is None else cache / f"lcrnet-{hashlib.sha256(key.encode()).hexdigest()[:16]}.pt"
     if path is not None and path.exists():
         kept = torch.load(path, weights_only=True)

@@ -139,7 +139,10 @@ class LcrNetRunConfig(RunConfig):
     pretrained: bool = False
     """Whether the backbone starts from weights that learnt ImageNet, which are downloaded."""
     backbone_from: str = ""
-    """PersPose weights inside the package whose backbone, an equal one, the run starts from; none: from chance."""
+    """Weights that the run starts from, in the package or a path; none: from chance.
+
+    Of PersPose the backbone, which has to be an equal one; of LCR-Net++ also maps and proposals of boxes, if equal.
+    """
     frozen_stride: int = 0
     """The backbone keeps what it begins with up to the stage of this stride; 0: nothing."""
 

@@ -20,8 +20,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from sightline.errors import InputError, UsageError
+from sightline.formats.weights import find_passport, read_passport
 from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors, same_poses
 from sightline.methods.lcrnet.network import LcrNet
+from sightline.methods.lcrnet.weights import METHOD as LCRNET
+from sightline.methods.lcrnet.weights import load_lcrnet
 from sightline.methods.perspose.model import PersPose
 from sightline.methods.perspose.weights import load_perspose
 from sightline.skeleton import get_skeleton
@@ -191,10 +194,18 @@ def train_lcrnet(
             torch.manual_seed(config.seed)
             first = LcrNet(config.model, anchors, pretrained=config.pretrained)
             if config.backbone_from:
-                first.maps.begin_with(load_perspose(config.backbone_from)[0].trunk.state_dict())
+                _begin_with(first, config.backbone_from)
         module = LcrNetModule(config, anchors, train, val)
         module.start(first)
         return _fit(module, config, folder, accelerator, devices, progress)
+
+
+def _begin_with(network: LcrNet, name: str) -> None:
+    """Let a network begin with what weights of PersPose or LCR-Net++ have of it."""
+    if read_passport(find_passport(name)).method == LCRNET:
+        network.begin_with(load_lcrnet(name)[0])
+    else:
+        network.maps.begin_with(load_perspose(name)[0].trunk.state_dict())
 
 
 def _fitted(train: Scenes, config: LcrNetRunConfig) -> AnchorPoses:
@@ -270,6 +281,7 @@ def _trainer(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # what is frozen
     validates = config.validate_every > 0 and module.has_validation
     return L.Trainer(
         accelerator=accelerator,

@@ -71,7 +71,8 @@ class Maps(nn.Module):
             layers = list(self.net)
             self.net = nn.ModuleDict({name: self.net[name] for name in layers[: layers.index(self._ends[-1]) + 1]})
         self._frozen: list[str] = []
-        self._stages = {stride: layer for layer, (stride, _) in stages.items()}
+        kept = dict(self.net.named_children())
+        self._stages = {stride: layer for layer, (stride, _) in stages.items() if layer in kept}
         own = [found[stride] for stride in self.strides]
         self.channels = channels or own[0]
         self.pyramid = FeaturePyramidNetwork(own, channels) if pyramid else None

@@ -156,6 +156,19 @@ class LcrNet(nn.Module):
         )  # fmt: skip
         self._known: AnchorPoses | None = None
 
+    def begin_with(self, other: LcrNet) -> None:
+        """Take another network's backbone, and with equal maps and proposals of boxes those as well; never its heads.
+
+        Raises:
+            ValueError: where its backbone is another one.
+        """
+        own, its = ({name: value for name, value in network.state_dict().items() if name.startswith(("maps.", "rpn."))}
+                    for network in (self, other))  # fmt: skip
+        if {name: value.shape for name, value in own.items()} == {name: value.shape for name, value in its.items()}:
+            self.load_state_dict({**self.state_dict(), **its})
+        else:
+            self.maps.begin_with(other.maps.state_dict())
+
     @property
     def anchors(self) -> AnchorPoses:
         """The anchor poses, as the weights have them."""
