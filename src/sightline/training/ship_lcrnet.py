@@ -43,7 +43,7 @@ def ship_lcrnet(trained: Trained, test: Scenes, folder: Path, *, credit: str, co
         trained_on=credit,
         recipe=config_to_json(config),
         model=config_to_json(config.model),
-        expected={f"held-out pictures, {config.skeleton}": known},
+        expected={f"{len(test):,} held-out pictures, {config.skeleton}": known},
         command=command,
         date=date.today().isoformat(),
         version=__version__,
