@@ -15,6 +15,7 @@ from typing import Any
 
 from readme_tables import ROOT, origin, report, table
 from tables_bodies import render_domain, render_speed, retargeting
+from tables_lcrnet import lcrnet_weights
 from tables_perspective_image import perspective_image
 from tables_perspose import perspose, perspose_weights
 
@@ -388,6 +389,7 @@ def deeplift_speed() -> str:
 
 
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "docs/lcrnet.md": {"lcrnet weights": lcrnet_weights},
     "docs/perspective.md": {
         "perspective lifting": perspective_lifting,
         "perspective image": perspective_image,

@@ -18,7 +18,7 @@ from sightline.bench.lcrnet_speed_decoding import (
     largest_difference,
     twin_arguments,
 )
-from sightline.bench.lcrnet_speed_network import memory_rows, network_rows, regression_rows, resized, the_network
+from sightline.bench.lcrnet_speed_network import memory_rows, network_rows, regression_rows, the_network
 from sightline.bench.lcrnet_speed_search import LACKING, WHOLE, Best, asked_people, looked_through, same_share
 from sightline.bench.lcrnet_twin import integrated as twin
 from sightline.bench.report import Row
@@ -89,7 +89,7 @@ def test_brute_force_finds_what_the_search_finds() -> None:
 
 def test_the_network_of_another_size_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     network, _ = the_network(None)
-    larger = resized(network, 640)
+    larger = network.looking_at(640)
     assert (larger.config.short_px, larger.config.long_px) == (480, 640)
     assert all(torch.equal(one, other) for one, other in zip(network.parameters(), larger.parameters(), strict=True))
     noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)

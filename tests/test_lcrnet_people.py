@@ -56,13 +56,13 @@ def made(scores: list[float], places: list[float], depths: list[float]) -> Propo
 def test_each_place_has_its_best_mode_or_all_of_them(anchors: AnchorPoses) -> None:
     net = network(anchors)
     proposals = made([0.5, 0.4, 0.6, 0.35], [0.0, 1.0, 0.0, 300.0], [0.0, 0.0, 0.9, 0.0])
-    best = people_of(Looked(proposals, 1.0), net)
+    best = people_of(Looked(proposals, 1.0), net, Decoding(least_score=0.3))
     assert_allclose(best.scores, [0.9, 0.35], rtol=1e-6)
-    every = people_of(Looked(proposals, 1.0), net, Decoding(alternatives=True))
+    every = people_of(Looked(proposals, 1.0), net, Decoding(least_score=0.3, alternatives=True))
     assert_allclose(every.scores, [0.9, 0.6, 0.35], rtol=1e-6)
     assert every.group[0] == every.group[1] != every.group[2]
-    assert len(people_of(Looked(proposals, 1.0), net, Decoding(least_score=0.5)).scores) == 1
-    strongest = people_of(Looked(proposals, 1.0), net, Decoding(integrate=False))
+    assert len(people_of(Looked(proposals, 1.0), net).scores) == 1
+    strongest = people_of(Looked(proposals, 1.0), net, Decoding(least_score=0.3, integrate=False))
     assert_allclose(strongest.scores, [0.6, 0.35], rtol=1e-6)
 
 

@@ -86,7 +86,8 @@ def crowd(number: int) -> Proposals:
 @pytest.mark.parametrize(
     ("options", "scores"),
     [
-        ("", [1.0, 1.0, 0.7, 0.45]),
+        ("", [1.0, 1.0, 0.7]),
+        ("--min-score 0.3", [1.0, 1.0, 0.7, 0.45]),
         ("--min-score 0.1", [1.0, 1.0, 0.7, 0.45, 0.2]),
         ("--min-score 0.5", [1.0, 1.0, 0.7]),
         ("--max-people 1", [1.0]),
@@ -104,6 +105,28 @@ def test_the_surest_people_are_kept(
     (frame,) = read_poses(tmp_path / "p.json").frames
     assert_allclose([one.score for one in frame.people], scores, atol=1e-6)
     assert abs(frame.people[0].joints_cam_m[HEAD, 0] - (people_of(0)[0][HEAD, 0])) < 1e-3  # 1.6, not 1.1
+
+
+def test_the_network_may_look_at_larger_pictures(weights: Path) -> None:
+    """Twice the side, four times the proposals, and never fewer than its own."""
+    own, large, small = (LcrNetEstimator(weights, look_px=look_px).network.config for look_px in (None, 192, 48))
+    assert (own.long_px, own.short_px, own.proposals) == (96, 64, 10)
+    assert (large.long_px, large.short_px, large.proposals) == (192, 128, 40)
+    assert (small.long_px, small.short_px, small.proposals) == (48, 32, 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [("--method lcrnet --look-px 5", "--look-px: expected 32 to 8192 px, got 5"), ("--look-px 640", "method 'lcrnet'")],
+)
+def test_sides_that_cannot_be_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str, message: str
+) -> None:
+    photo = write_photo(tmp_path / "a.png")
+    assert main(f"predict {photo} --focal-px 600 {options} -o {tmp_path}/p.json".split()) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
 
 
 def test_nobody_is_an_empty_frame(
@@ -280,7 +303,7 @@ def strollers(number: int) -> list[np.ndarray]:
 def test_people_tell_the_camera(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--camera auto`: what the network finds is asked first, kept, and placed by the camera that it tells."""
     film = write_film(tmp_path / "walk.mp4", 20)
-    seen = knowing(monkeypatch, lambda number: proposals(strollers(number)))
+    seen = knowing(monkeypatch, lambda number: proposals(strollers(number), scores=[0.9] * 5))
     with pytest.warns(UserWarning, match="people upright in .* poses: focal length"):
         poses = predicted(film, weights, "auto")  # type: ignore[arg-type]
     assert seen == list(range(20))

@@ -54,14 +54,6 @@ def the_network(weights: str | None) -> tuple[LcrNet, str]:
         return LcrNet(config.model, made_anchors(config.anchors)).eval(), "random"
 
 
-def resized(network: LcrNet, long_px: int) -> LcrNet:
-    """Return the same network, which scales pictures to a longer side of so many pixels."""
-    short = round(network.config.short_px * long_px / network.config.long_px)
-    other = LcrNet(replace(network.config, short_px=short, long_px=long_px), network.anchors)
-    other.load_state_dict(network.state_dict())
-    return other.eval()
-
-
 def crowd_pictures(count: int, long_px: int) -> list[UInt8[np.ndarray, "height width 3"]]:
     """Return rendered pictures of four people each, 4 : 3."""
     config = replace(street(), image_sizes=((long_px, 3 * long_px // 4),), crowd=CrowdDraw(people=(PEOPLE, PEOPLE)))
@@ -75,7 +67,7 @@ def network_rows(sizes: Sequence[int], *, pictures: int, repeats: int, weights: 
     before, rows = torch.get_num_threads(), []
     try:
         for size in sizes:
-            sized, shown = resized(network, size), crowd_pictures(pictures, size)
+            sized, shown = network.looking_at(size), crowd_pictures(pictures, size)
             for threads in (2, 1):
                 torch.set_num_threads(threads)
                 rows.append({"what": "network and decoding", "weights": whose, "long_px": size, "threads": threads,

@@ -91,6 +91,9 @@ class Predict:
     min_score: MaybeNumber = None
     """How sure the detector (with lcrnet the network) has to be of a person, 0 to 1; its own default where not
     given."""
+    look_px: MaybeInteger = None
+    """With lcrnet: the longer side of the picture that the network looks at, instead of its own: in larger ones it
+    finds smaller people, and takes longer."""
     every: int = 1
     """Take every n-th frame of films (every n-th photo)."""
     frames: MaybeInteger = None
@@ -154,6 +157,7 @@ class Predict:
                 any_orientation=self.any_orientation,
                 root=self.root,
                 tilt=tilt,
+                look_px=self.look_px,
             )
             if self.camera != "auto" and estimator.lifter is not None:  # auto tells what it finds
                 tell_level(estimator.lifter, cameras.camera)

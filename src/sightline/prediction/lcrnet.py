@@ -102,15 +102,29 @@ class LcrNetEstimator(SeesPixels):
         weights: name of weights inside the package, or the path of a passport.
         device: PyTorch device that the network runs on.
         decoding: how proposals become people.
+        look_px: longer side of what the network looks at, where it is to be another than its own: in larger pictures
+            smaller people are found, and it takes longer.
 
     Raises:
-        UsageError: if there are no such weights, or no such device.
+        UsageError: if there are no such weights, or no such device, or for a side that cannot be.
         InputError: if the files are broken or of another method.
     """
 
-    def __init__(self, weights: str | Path, *, device: str = "cpu", decoding: Decoding | None = None) -> None:
+    def __init__(
+        self,
+        weights: str | Path,
+        *,
+        device: str = "cpu",
+        decoding: Decoding | None = None,
+        look_px: int | None = None,
+    ) -> None:
         self.device, self.decoding = torch_device(device), decoding or Decoding()
         network, self.passport = load_lcrnet(weights)
+        if look_px is not None:
+            try:
+                network = network.looking_at(look_px)
+            except ValueError as error:
+                raise UsageError(f"look_px: {str(error).partition(': ')[2]}") from error
         self.network = network.to(self.device)
         self.skeleton: Skeleton = network.skeleton
 

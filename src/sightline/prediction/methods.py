@@ -25,6 +25,7 @@ def estimator_of(
     any_orientation: bool = False,
     root: RootRule = "learned",
     tilt: Tilt | None = None,
+    look_px: int | None = None,
 ) -> Estimator:
     """Return what places people.
 
@@ -37,6 +38,7 @@ def estimator_of(
         any_orientation: of deeplift, whether people may be upside down or lie.
         root: of abspose, where absolute positions come from.
         tilt: of deeplift, how cameras are tilted that do not know their place in the world.
+        look_px: of lcrnet, the longer side of what the network looks at; None takes its own.
 
     Raises:
         UsageError: for a method that there is not, weights that there are not or of another method, and what the method
@@ -45,6 +47,8 @@ def estimator_of(
     """
     if method not in get_args(Method):
         raise UsageError(f"method: expected one of {', '.join(get_args(Method))}, got '{method}'")
+    if look_px is not None and method != "lcrnet":
+        raise UsageError(f"look_px: expected method 'lcrnet' beside it, got '{method}'")
     if method in ("abspose", "deeplift"):
         chosen = weights_for(method, weights, any_orientation=any_orientation)
         return FromKeypoints(Lifter(chosen, device=device, root=root, tilt=tilt))
@@ -57,7 +61,7 @@ def estimator_of(
             raise UsageError(f"root: 'lcrnet' has a way of its own to place people; leave it out, got '{root}'")
         from sightline.prediction.lcrnet import LcrNetEstimator  # timm takes seconds
 
-        return LcrNetEstimator(LCRNET_WEIGHTS if weights is None else weights, device=device)
+        return LcrNetEstimator(LCRNET_WEIGHTS if weights is None else weights, device=device, look_px=look_px)
     if root != "learned":
         raise UsageError(f"root: 'perspose' knows only 'learned', got '{root}'")
     from sightline.prediction.perspose import PersPoseEstimator  # timm takes seconds

@@ -39,8 +39,9 @@ class Decoding:
     integration: Integration = field(default_factory=Integration)
     alternatives: bool = False
     """Whether all modes of a place are returned, and not the best one alone."""
-    least_score: float = 0.3
-    """What a mode's score, the sum of its proposals', has to be for somebody to be there."""
+    least_score: float = 0.6
+    """What a mode's score, the sum of its proposals', has to be for somebody to be there. Here: what is best for the
+    F-measure of people whom lcrnet-synth finds in crowds."""
 
     def __post_init__(self) -> None:
         if not self.least_score >= 0:
