@@ -7,6 +7,7 @@ cell and differentiable.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -14,8 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sightline.nn.backbones import staged
+from sightline.nn.backbones import as_input, begin_with_backbone, staged
 from sightline.nn.heatmaps import mean_place
+from sightline.nn.joint_network import JointsSeen
 from sightline.skeleton import get_skeleton
 
 STRIDE: Final = 4
@@ -96,6 +98,41 @@ class JointEstimator(nn.Module):
         nn.init.zeros_(self.heat.bias)  # pyright: ignore[reportArgumentType]
         self.sharpness = nn.Parameter(torch.tensor(10.0)) if config.normalise == "softmax" else None
 
+    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the backbone's weights from those of another network with an equal one, under the name `net`.
+
+        Raises:
+            ValueError: where its backbone is another one.
+        """
+        begin_with_backbone(self, weights)
+
+    @property
+    def size_px(self) -> int:
+        """Side of the crops."""
+        return self.config.size_px
+
+    @property
+    def rotation(self) -> bool:
+        """Crops are the picture's own, not turned."""
+        return False
+
+    @torch.no_grad()
+    def joints_in(
+        self,
+        crops: Float[Tensor, "batch 3 height width"],
+        up: Float[Tensor, "batch 3"] | None = None,
+        *,
+        flip: bool = True,
+    ) -> JointsSeen:
+        """Return the joints in crops; see `nn.joint_network.JointNetwork`. Mirrored crops are averaged map by map."""
+        del up
+        maps = self(as_input(crops)).maps
+        if flip:
+            mirrored = self(as_input(crops.flip(-1))).maps
+            maps = (maps + mirrored[:, list(self.skeleton.flip)].flip(-1)) / 2
+        seen = self._read(maps)
+        return JointsSeen(seen.points_px, seen.confidence)
+
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Seen:
         """Look at crops.
 
@@ -115,8 +152,10 @@ class JointEstimator(nn.Module):
                 break
         maps = self.heat(self.enlarge(features))
         with torch.autocast(image.device.type, enabled=False):  # half precision is pixels off
-            maps = maps if maps.dtype == torch.float64 else maps.float()
-            return Seen(mean_place(self._shares(maps), STRIDE), maps.detach().amax((-2, -1)).clamp(0, 1), maps)
+            return self._read(maps if maps.dtype == torch.float64 else maps.float())
+
+    def _read(self, maps: Float[Tensor, "batch joint rows columns"]) -> Seen:
+        return Seen(mean_place(self._shares(maps), STRIDE), maps.detach().amax((-2, -1)).clamp(0, 1), maps)
 
     def _shares(self, maps: Float[Tensor, "batch joint rows columns"]) -> Float[Tensor, "batch joint rows columns"]:
         if self.sharpness is not None:

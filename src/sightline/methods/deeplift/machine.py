@@ -16,14 +16,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sightline.methods.deeplift.belief import SIGMA_PX, GaussianGradient, beliefs_from_landmarks
+from sightline.geometry.rotation import pitch_roll_from_up
+from sightline.methods.deeplift.belief import SIGMA_PX, GaussianGradient, beliefs_from_landmarks, soft_argmax
 from sightline.methods.deeplift.gaussian import Gaussians
 from sightline.methods.deeplift.layer import BeliefLayer, Fusion, Locating, PoseLayer, Projected
 from sightline.methods.deeplift.mixture import Mixture
 from sightline.methods.deeplift.shapes import DIMENSIONS, JOINTS
+from sightline.nn.joint_network import JointsSeen
+from sightline.skeleton import Skeleton, get_skeleton
 
 STRIDE: Final = 8
 """Pixels of the crop per cell of the belief maps."""
+SKELETON: Final[Skeleton] = get_skeleton("h36m17")
+_GREY: Final = 0.5
 _CENTRE: Final = 21 / 368
 """Width of the Gaussian that says where the person's middle is, in crops."""
 
@@ -134,6 +139,42 @@ class PoseMachine(nn.Module):
                 made.append(nn.MaxPool2d(3, 2, 1))
         return made
 
+    @property
+    def skeleton(self) -> Skeleton:
+        """The prior's joints."""
+        return SKELETON
+
+    @property
+    def size_px(self) -> int:
+        """Side of the crops."""
+        return self.config.size_px
+
+    @property
+    def rotation(self) -> bool:
+        """Crops are those of a camera turned to the person, where weak perspective is true."""
+        return True
+
+    @torch.no_grad()
+    def joints_in(
+        self,
+        crops: Float[Tensor, "batch 3 height width"],
+        up: Float[Tensor, "batch 3"] | None = None,
+        *,
+        flip: bool = True,
+    ) -> JointsSeen:
+        """Return the joints in crops; see `nn.joint_network.JointNetwork`.
+
+        The last stage's fused maps are read, those of mirrored crops averaged with them, each about its best cell. A
+        joint is believed as much as its map is high.
+        """
+        maps = self(as_seen(crops), pitch_of(up))[-1].fused[:, :JOINTS].float()
+        if flip:
+            mirrored = None if up is None else up * up.new_tensor((-1.0, 1.0, 1.0))
+            other = self(as_seen(crops.flip(-1)), pitch_of(mirrored))[-1].fused[:, list(SKELETON.flip)]
+            maps = (maps + other.float().flip(-1)) / 2
+        found = soft_argmax(maps, window=max(1, round(2 * self.config.sigma_cells)))
+        return JointsSeen(STRIDE * found.xy, found.confidence.clamp(0, 1))
+
     def begin_with(self, other: PoseMachine) -> list[str]:
         """Take another machine's numbers of the same name and shape, as the paper begins with a plain machine's.
 
@@ -158,7 +199,7 @@ class PoseMachine(nn.Module):
         """Return what each stage believes.
 
         Args:
-            image: crops of the configured size, RGB of 0…1, less one half.
+            image: crops of the configured size, as `as_seen` gives them.
             pitch: of the crop's camera (rad, up is > 0); level by default.
             middle_px: where the person's middle is in the crop; the crop's middle by default.
 
@@ -191,6 +232,20 @@ class PoseMachine(nn.Module):
         size, cells = self.config.size_px, self.config.size_px // STRIDE
         middle = image.new_full((len(image), 2), size / 2) if middle_px is None else middle_px.to(image)
         return beliefs_from_landmarks(middle[:, None] / STRIDE, (cells, cells), _CENTRE * size / STRIDE)
+
+
+def as_seen(crops: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
+    """Return RGB of 0…1 as the machine takes it: less one half."""
+    return crops - _GREY
+
+
+def pitch_of(up: Float[Tensor, "batch 3"] | None) -> Float[Tensor, " batch"] | None:
+    """Return the pitch (rad) of cameras that see `up` against gravity, level where that is NaN; None of None."""
+    if up is None:
+        return None
+    known = up.isfinite().all(-1)
+    level = up.new_tensor((0.0, -1.0, 0.0))
+    return pitch_roll_from_up(torch.where(known[:, None], up, level))[0]
 
 
 def true_maps(
