@@ -19,12 +19,13 @@ from sightline.methods.abspose.estimator import EstimatorConfig, JointEstimator
 from sightline.methods.abspose.estimator_weights import load_estimator
 from sightline.methods.deeplift.machine import MachineConfig, PoseMachine
 from sightline.methods.deeplift.machine_weights import load_machine
+from sightline.methods.perspose.samples import crops_of
 from sightline.nn.joint_network import JointsSeen
 from sightline.recipes import catalogue
 from sightline.recipes.joints import RECIPES
 from sightline.skeleton import Skeleton, get_skeleton
 from sightline.training.config import EstimatorRunConfig, MachineRunConfig
-from sightline.training.joints import crops_of, joint_scores, joints_seen
+from sightline.training.joints import joint_scores, joints_seen
 from sightline.training.pictures import SetPeople, plain_batches
 from sightline.training.run import train_joints
 from sightline.training.ship_joints import ship_joints

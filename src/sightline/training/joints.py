@@ -10,12 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.abspose.estimator import JointEstimator
 from sightline.methods.abspose.estimator_loss import estimator_loss
 from sightline.methods.deeplift.machine import STRIDE, PoseMachine, as_seen, machine_loss, pitch_of, true_maps
 from sightline.methods.deeplift.mixture import Mixture
-from sightline.methods.perspose.samples import CropConfig, Samples
+from sightline.methods.perspose.samples import Samples, crops_of
 from sightline.nn.backbones import as_input
 from sightline.nn.joint_network import JointNetwork, JointsSeen
 from sightline.training.config import EstimatorRunConfig, JointRunConfig, MachineRunConfig
@@ -38,12 +37,6 @@ class JointScores(NamedTuple):
     """Mean distance, in pixels of a crop of 256."""
     right: float
     """Share of the joints that are right."""
-
-
-def crops_of(network: JointNetwork) -> CropConfig:
-    """Return the kind of crops that a network sees."""
-    landmarks = tuple(ALL_LANDMARKS[row] for row in rows_of(network.skeleton))
-    return CropConfig(size_px=network.size_px, landmarks=landmarks, rotation=network.rotation)
 
 
 class JointModule(RunModule[SeesJoints]):

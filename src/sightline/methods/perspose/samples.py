@@ -12,12 +12,13 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from sightline.camera import Camera
-from sightline.landmarks import ALL_LANDMARKS
+from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.perspose.crops import Nudge, person_views
 from sightline.methods.perspose.flip import flipped_intrinsics, flipped_truth
 from sightline.methods.perspose.geometry import uvd_from_xyz
 from sightline.methods.perspose.loss import Truth
 from sightline.methods.perspose.model import LEAVES, TREE
+from sightline.nn.joint_network import JointNetwork
 from sightline.perspective import VirtualCamera, keypoints_in_virtual, poses_in_virtual
 from sightline.perspective.pyramid import levels_for, look_up_smoothly
 from sightline.perspective.resampling import crop_grid
@@ -59,6 +60,12 @@ class CropConfig:
     landmarks: tuple[str, ...]
     rotation: bool = False
     shape_numbers: int = 0
+
+
+def crops_of(network: JointNetwork) -> CropConfig:
+    """Return the kind of crops that a network sees which finds joints."""
+    landmarks = tuple(ALL_LANDMARKS[row] for row in rows_of(network.skeleton))
+    return CropConfig(size_px=network.size_px, landmarks=landmarks, rotation=network.rotation)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -168,8 +175,13 @@ def samples(
 
 def _camera_of(image: np.ndarray, person: Person) -> Camera:
     """Somebody's camera, or the one that stands in for it."""
+    return person.camera or stand_in(image)
+
+
+def stand_in(image: UInt8[np.ndarray, "height width 3"]) -> Camera:
+    """Return the camera that a picture is taken to be of where nothing is known."""
     height, width = image.shape[:2]
-    return person.camera or Camera.create((width, height), _DIAGONALS * float(np.hypot(width, height)))
+    return Camera.create((width, height), _DIAGONALS * float(np.hypot(width, height)))
 
 
 def _of_a_kind(
