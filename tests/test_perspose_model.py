@@ -30,11 +30,11 @@ from sightline.methods.perspose.model import (
     TREE,
     PersPoseConfig,
     rotation_from_6d,
-    soft_argmax,
 )
 from sightline.methods.perspose.sides import swapped
 from sightline.methods.perspose.trunk import HRNetTrunk, PyramidTrunk, trunk_of
 from sightline.nn.backbones import as_input
+from sightline.nn.heatmaps import soft_argmax
 from sightline.perspective import PerspectiveEncoding
 from tiny_perspose import SMALL, as_truth, crops, network, random_answers
 
@@ -143,17 +143,6 @@ def test_a_network_without_a_body() -> None:
     assert answers.shape.shape == (2, 0)
     assert answers.twists.shape == (2, 0, 3)
     assert answers.leaf_rotations.shape == (2, 0, 3, 3)
-
-
-def test_soft_argmax_is_the_mean_place_of_cells() -> None:
-    heat = torch.full((1, 2, 6, 8), -1e4, dtype=torch.float64)
-    heat[0, 0, 2, 5] = 0.0
-    heat[0, 1, 0, 0] = heat[0, 1, 5, 7] = 3.0
-    assert_close(soft_argmax(heat, 4.0), torch.tensor([[[22.0, 10.0], [16.0, 12.0]]]).double())
-    assert_close(soft_argmax(heat + 7.0, 4.0), soft_argmax(heat, 4.0))
-    y, x = torch.meshgrid(torch.arange(16.0) + 0.5, torch.arange(16.0) + 0.5, indexing="ij")
-    bell = -((4 * x - 30.0) ** 2 + (4 * y - 27.0) ** 2) / (2 * 5.0**2)
-    assert_close(soft_argmax(bell[None, None], 4.0), torch.tensor([[[30.0, 27.0]]]), atol=1e-3, rtol=0)
 
 
 def test_rotations_of_six_numbers() -> None:

@@ -12,11 +12,13 @@ from torch.testing import assert_close
 
 from sightline.camera import Camera
 from sightline.geometry.distortion import Distortion
+from sightline.geometry.rotation import rotation_from_pitch_roll
 from sightline.landmarks import ALL_LANDMARKS
 from sightline.methods.perspose.augment import NO_AUGMENTATION, AugmentConfig, drawn_nudges, spoiled
 from sightline.methods.perspose.crops import Nudge
+from sightline.methods.perspose.geometry import xyz_from_uvd
 from sightline.methods.perspose.model import Answers, PersPoseConfig
-from sightline.methods.perspose.samples import Person, Samples, collated, sample, samples
+from sightline.methods.perspose.samples import CropConfig, Person, Samples, collated, sample, samples
 from sightline.methods.perspose.sides import swapped
 
 SIZE = (320, 240)
@@ -116,6 +118,29 @@ def test_a_mirrored_sample_is_the_sample_of_the_mirrored_picture() -> None:
     assert_close(one.truth.depth_m, two.truth.depth_m)
 
 
+@pytest.mark.parametrize("rotation", [False, True])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_up_is_where_a_higher_point_lies(rotation: bool, mirrored: bool) -> None:
+    """Of two landmarks above each other in the world the higher one lies along it, in the crop's frame."""
+    turn = rotation_from_pitch_roll(torch.tensor(-0.4).double(), torch.tensor(0.1).double())
+    level = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]], dtype=torch.float64)
+    camera = replace(CAMERA, rotation=turn @ level, translation_m=torch.zeros(3, dtype=torch.float64))
+    image, person = somebody(camera)
+    assert person.landmarks_cam is not None
+    rows = [ALL_LANDMARKS.index(name) for name in ("Hip", "Spine")]
+    points = person.landmarks_cam.copy()
+    points[rows[1]] = points[rows[0]] + 0.5 * camera.rotation[:, 2].numpy()  # pyright: ignore[reportOptionalSubscript]
+    kind = CropConfig(size_px=128, landmarks=("Hip", "Spine"), rotation=rotation)
+    one = sample(image, replace(person, landmarks_cam=points), kind, NUDGE, mirrored=mirrored)
+    low, high = xyz_from_uvd(one.truth.uv_px, one.truth.depth_m, one.truth.scale_m_px, one.views.intrinsics)[0]
+    assert_close((high - low) / 0.5, one.up[0], atol=2e-4, rtol=0)
+    assert one.truth.shape.shape == (1, 0)
+
+
+def test_without_a_world_nobody_knows_where_up_is() -> None:
+    assert sample(*somebody(), NETWORK).up.isnan().all()
+
+
 def test_a_lens_is_taken_off() -> None:
     camera = Camera.create(SIZE, 260.0, (150.0, 130.0), distortion=Distortion.create("brown_conrady", [-0.2]))
     image, person = somebody(camera)
@@ -207,6 +232,7 @@ def test_a_batch_of_all_kinds_equals_its_people_one_by_one(rotation: bool, augme
             type(whole.views)(*(part[row : row + 1] for part in whole.views)),
             whole.known[row : row + 1],
             type(whole.truth)(*(part[row : row + 1] for part in whole.truth)),
+            whole.up[row : row + 1],
         )
         assert_close(found, alone, equal_nan=True)
 

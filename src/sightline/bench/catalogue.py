@@ -149,6 +149,32 @@ def _perspose(settings: Settings, progress: Progress) -> Measured:
     )
 
 
+def _cascade(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.cascade import bench_cascade
+
+    return bench_cascade(
+        _motion_if_there(settings),
+        quick=settings.quick,
+        seeds=_seeds(settings),
+        jobs=settings.jobs,
+        cache=settings.cache,
+        progress=progress,
+    )
+
+
+def _cpm(settings: Settings, progress: Progress) -> Measured:
+    from sightline.bench.cpm import bench_cpm
+
+    return bench_cpm(
+        _motion_if_there(settings),
+        quick=settings.quick,
+        seeds=_seeds(settings),
+        jobs=settings.jobs,
+        cache=settings.cache,
+        progress=progress,
+    )
+
+
 def _perspective_image(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.perspective_image import bench_perspective_image
 
@@ -266,6 +292,11 @@ BENCHES: dict[str, tuple[Callable[[Settings, Progress], Measured], str]] = {
     "perspective-speed": (_perspective_speed, "speed and memory of perspective crops, beside affine ones"),
     "deeplift": (_deeplift, "the pose prior of Lifting from the Deep and its lifter, on held-out people"),
     "deeplift-speed": (_deeplift_speed, "speed of lifting with the prior, beside plain twins with the same answers"),
+    "cascade": (
+        _cascade,
+        "AbsPoseLifter behind a 2D estimator on rendered pictures: by what 2D the lifter learns from",
+    ),
+    "cpm": (_cpm, "the pose machine of Lifting from the Deep, stage by stage, with the prior inside and without"),
     "deeplift-fit": (_deeplift_fit, "what a fit of the prior costs: seconds and memory for up to a million poses"),
     "lcrnet": (
         _lcrnet,

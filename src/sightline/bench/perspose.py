@@ -18,7 +18,7 @@ import numpy as np
 from sightline.bench.abspose_runs import in_processes
 from sightline.bench.perspective_image_pictures import pictures_folder
 from sightline.bench.perspose_runs import (
-    SEEDS,
+    SPLITS,
     SPREADS,
     Effort,
     Run,
@@ -69,7 +69,7 @@ def bench_perspose(
     """
     effort = effort or (QUICK if quick else Effort())
     with pictures_folder(cache) as pictures:
-        sets = [(pictures, spread, split, effort, library) for spread in SPREADS for split in SEEDS]
+        sets = [(pictures, spread, split, effort, library) for spread in SPREADS for split in SPLITS]
         in_processes(render_set, sets, jobs=jobs, progress=progress)
         firsts = [(seed, rotation, effort, library, pictures) for seed in seeds for rotation in (False, True)]
         started = in_processes(first_weights, firsts, jobs=jobs, progress=progress)

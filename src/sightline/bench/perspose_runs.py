@@ -36,7 +36,9 @@ from sightline.training.ship_perspose import millimetres
 
 SPREADS: Final[Mapping[str, float]] = {"narrow": 0.15, "wide": 1.0}
 """Share of the frame, about its middle, over which people are spread: some 7° off the axis, or all of a 90° lens."""
-SEEDS: Final[Mapping[str, int]] = {"train": 83_000, "test": 93_000}
+SPLITS: Final = ("train", "test")
+SEEDS: Final[Mapping[str, int]] = {"train": 83_000, "val": 88_000, "test": 93_000}
+"""Of pictures; those of the library's validation split are for other benchmarks."""
 _LANDMARKS: Final = tuple(ALL_LANDMARKS[row] for row in rows_of(get_skeleton("h36m17")))
 
 
@@ -245,7 +247,7 @@ def run_one(run: Run, effort: Effort, library: Path | None, pictures: Path, cach
         pictures: folder of the rendered sets, and of the first weights.
         cache: folder where results are kept.
     """
-    folders = {split: set_folder(pictures, run.spread, split, effort, library) for split in SEEDS}
+    folders = {split: set_folder(pictures, run.spread, split, effort, library) for split in SPLITS}
     key = [
         asdict(run),
         config_to_json(config_of(run, effort)),

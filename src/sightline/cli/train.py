@@ -23,10 +23,8 @@ from sightline.errors import UsageError
 if TYPE_CHECKING:
     from sightline.cli.train_pictures import PictureOptions
     from sightline.formats.weights import Passport
-    from sightline.training.config import LcrNetRunConfig, LifterConfig, PartialRunConfig, PersPoseRunConfig
+    from sightline.recipes.catalogue import AnyConfig
     from sightline.training.run import Trained
-
-    AnyConfig = LifterConfig | PartialRunConfig | PersPoseRunConfig | LcrNetRunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +98,15 @@ class Train:
 
     def _trained(self, config: AnyConfig, first: Any, folder: Path) -> tuple[Trained, Passport | None]:
         """Train and ship; no passport from processes but the first."""
-        from sightline.training.config import LcrNetRunConfig, PersPoseRunConfig
+        from sightline.training.config import EstimatorRunConfig, LcrNetRunConfig, MachineRunConfig, PersPoseRunConfig
 
+        if isinstance(config, EstimatorRunConfig | MachineRunConfig):
+            from sightline.cli.train_joints import train_on_joints
+
+            return train_on_joints(
+                config, first, folder, sources=self._sources(),
+                accelerator=self.accelerator, devices=self.devices, command=recorded_command(),
+            )  # fmt: skip
         if isinstance(config, LcrNetRunConfig):
             from sightline.cli.train_scenes import train_on_scenes
 
@@ -175,14 +180,15 @@ class Train:
 
     def _check_fit(self, config: AnyConfig) -> None:
         """Refuse options that a recipe has no use for, and ask for what it needs."""
-        from sightline.training.config import LcrNetRunConfig, PersPoseRunConfig
+        from sightline.training.config import EstimatorRunConfig, LcrNetRunConfig, MachineRunConfig, PersPoseRunConfig
 
-        crops, scenes = isinstance(config, PersPoseRunConfig), isinstance(config, LcrNetRunConfig)
+        crops = isinstance(config, PersPoseRunConfig | EstimatorRunConfig | MachineRunConfig)
+        scenes = isinstance(config, LcrNetRunConfig)
         if crops and self.library is not None:
             raise UsageError("--library: this recipe learns from pictures; give --pictures and --held-out")
         if not scenes and self.anchors is not None:
             raise UsageError("--anchors: this recipe has no anchor poses")
-        if not crops and self.compile:
+        if not isinstance(config, PersPoseRunConfig) and self.compile:
             raise UsageError("--compile: this recipe's networks are not compiled")
         if crops or scenes:
             return
@@ -213,11 +219,17 @@ class Train:
 
 def _loaded(config: AnyConfig, weights: str) -> tuple[Any, Passport]:
     """The network that a run starts from."""
+    from sightline.methods.abspose.estimator_weights import load_estimator
     from sightline.methods.abspose.weights import load_lifter
+    from sightline.methods.deeplift.machine_weights import load_machine
     from sightline.methods.lcrnet.weights import load_lcrnet
     from sightline.methods.perspose.weights import load_perspose
-    from sightline.training.config import LcrNetRunConfig, PersPoseRunConfig
+    from sightline.training.config import EstimatorRunConfig, LcrNetRunConfig, MachineRunConfig, PersPoseRunConfig
 
+    if isinstance(config, EstimatorRunConfig):
+        return load_estimator(weights)
+    if isinstance(config, MachineRunConfig):
+        return load_machine(weights)
     if isinstance(config, PersPoseRunConfig):
         return load_perspose(weights)
     return load_lcrnet(weights) if isinstance(config, LcrNetRunConfig) else load_lifter(weights)

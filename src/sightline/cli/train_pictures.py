@@ -73,7 +73,9 @@ def train_on_pictures(
 
         config, train, test, credit = real_people(config, first is None, folder, sources)
     else:
-        train, test, credit = _people(config, sources)
+        train, test, credit = rendered_people(
+            config.name, config.model.size_px, sources, body=config.model.shape_numbers > 0
+        )
     if config.pretrained:
         credit += f"; the backbone began with timm's weights of {config.model.backbone}, whose own licence holds"
     with progress_bar("training") as progress:
@@ -122,8 +124,15 @@ def check_apart(train: Digested, test: Digested, pictures: Path, held_out: Path 
         raise UsageError(f"--held-out: {held_out} holds the same pictures as {pictures}; render with another seed")
 
 
-def _people(config: PersPoseRunConfig, sources: PictureOptions) -> tuple[People, People, str]:
-    """Whom to learn from and to be scored on, all rendered, and in which words that is owed."""
+def rendered_people(recipe: str, size_px: int, sources: PictureOptions, *, body: bool) -> tuple[People, People, str]:
+    """Return whom to learn from and to be scored on, all rendered, and in which words that is owed.
+
+    Args:
+        recipe: its name; smoke recipes render pictures themselves where none are named.
+        size_px: of its network's crops.
+        sources: what the user named.
+        body: whether to read what there is of bodies.
+    """
     from sightline.training.pictures import SetPeople, mixed_people
 
     pictures, held_out = sources.pictures, sources.held_out
@@ -133,19 +142,18 @@ def _people(config: PersPoseRunConfig, sources: PictureOptions) -> tuple[People,
         )
     check_shares(sources)
     if pictures and held_out is not None:
-        body = config.model.shape_numbers > 0
         train, test = [SetPeople(folder, body=body) for folder in pictures], SetPeople(held_out, body=body)
         for people, folder in zip(train, pictures, strict=True):
             check_apart(people, test, folder, held_out)
         whole = mixed_people(train, sources.shares)
         return whole, test, in_shares([rendered_credit(people) for people in train], sources.shares)
-    if not config.name.endswith("-smoke") or pictures or held_out is not None:
+    if not recipe.endswith("-smoke") or pictures or held_out is not None:
         missing = "--held-out" if pictures else "--pictures"
         raise UsageError(
             f"{missing}: this recipe needs two rendered sets, one to learn from and one of other people; "
             "make them with `sightline render`, or give pictures of your own (--real)"
         )
-    return *_rendered_now(config.model.size_px), "rendered people in poses made by rule, on Anny's bodies (CC0)"
+    return *_rendered_now(size_px), "rendered people in poses made by rule, on Anny's bodies (CC0)"
 
 
 def _rendered_now(side_px: int) -> tuple[People, People]:

@@ -13,12 +13,13 @@ from itertools import combinations
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
 from sightline.detect._likeness import apart, diagonal, extent, overlap, size_ratio
 from sightline.detect.boxes import Box, Boxes
 from sightline.detect.crops import Body, Crop, cropped, without_others
-from sightline.detect.guard import checked_detections, checked_near
+from sightline.detect.guard import checked_detections, checked_in, checked_near
 from sightline.detect.protocol import Detection, Detector, Picture
 from sightline.errors import UsageError
 
@@ -29,6 +30,23 @@ class LooksNear(Protocol):
 
     def detect_near(self, picture: Picture, before: Sequence[Detection]) -> list[Detection | None]:
         """Return, for each of some detections of an earlier frame, who stands there now, or None."""
+        ...
+
+
+@runtime_checkable
+class LooksIn(Protocol):
+    """What a detector may offer beyond `Detector`: to look at people of whom it is told where they are."""
+
+    def detect_in(
+        self, picture: Picture, boxes: Float[np.ndarray, "person 4"], before: Sequence[Detection | None]
+    ) -> list[Detection | None]:
+        """Return, for each box (px, corner origin), who is in it, or None.
+
+        Args:
+            picture: upright RGB.
+            boxes: as they were given; where they were not, about the joints that were seen a frame before.
+            before: those people as they were seen then; None for boxes that were given.
+        """
         ...
 
 
@@ -87,7 +105,7 @@ class Follower:
     For each person, a detector of one person gets a crop, all crops of a picture in one call, with the limbs of others
     greyed, and once more with all of their boxes greyed where that finds nobody. A detector of several people gets the
     whole picture, and each person is the one in it that fits best. One that can look near (`LooksNear`) is asked for
-    that before.
+    that before. One that looks into boxes (`LooksIn`) gets the picture and the boxes, and nothing else.
 
     Raises `UsageError` for a detector in video mode, which would mix up the people that it is shown in turn.
     """
@@ -154,6 +172,10 @@ class Follower:
 
     def _look(self, pictures: Sequence[tuple[Picture, list[_Person]]], place: str) -> list[list[Detection | None]]:
         groups: list[Group] = [(picture, people, [None] * len(people)) for picture, people in pictures]
+        if isinstance(self.detector, LooksIn):
+            for group in groups:
+                self._assign(group, self._inside(self.detector, group, place))
+            return [found for _, _, found in groups]
         if isinstance(self.detector, LooksNear):
             for group in groups:
                 self._assign(group, self._near(self.detector, group, place))
@@ -196,6 +218,16 @@ class Follower:
                 continue
             alone = self._alone(picture, person, people)
             pool += checked_near(detector, alone, [last], place=place, skeleton=self._skeleton)
+        return pool
+
+    def _inside(self, detector: LooksIn, group: Group, place: str) -> list[Detection]:
+        """Who is in the boxes of the people of the picture, or about where they were last seen."""
+        picture, people, _ = group
+        pool = []
+        for person in people:
+            before = None if person.given or person.lost else person.last
+            alone = self._alone(picture, person, people)
+            pool += checked_in(detector, alone, person.box_px[None], [before], place=place, skeleton=self._skeleton)
         return pool
 
     def _alone(self, picture: Picture, person: _Person, people: Sequence[_Person], *, whole: bool = False) -> Picture:

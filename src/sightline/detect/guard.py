@@ -75,11 +75,29 @@ def checked_near(
     detector: Any, picture: Picture, before: Sequence[Detection], *, place: str, skeleton: Skeleton
 ) -> list[Detection]:
     """Let a detector look near where people were (`LooksNear`), and check its answer as `checked_detections` does."""
+    return _each(detector, lambda: detector.detect_near(picture, before), len(before), place, skeleton)
+
+
+def checked_in(
+    detector: Any,
+    picture: Picture,
+    boxes: Float[np.ndarray, "person 4"],
+    before: Sequence[Detection | None],
+    *,
+    place: str,
+    skeleton: Skeleton,
+) -> list[Detection]:
+    """Let a detector look into boxes (`LooksIn`), and check its answer as `checked_detections` does."""
+    return _each(detector, lambda: detector.detect_in(picture, boxes, before), len(boxes), place, skeleton)
+
+
+def _each(detector: Any, call: Callable[[], Any], count: int, place: str, skeleton: Skeleton) -> list[Detection]:
+    """Those whom a detector has seen of so many people that it was asked for."""
     where = f"detector {_name(detector)} failed on {place}"
-    answers = asked(lambda: detector.detect_near(picture, before), where)
-    if not isinstance(answers, (list, tuple)) or len(answers) != len(before):
+    answers = asked(call, where)
+    if not isinstance(answers, (list, tuple)) or len(answers) != count:
         got = f"{len(answers)} answers" if isinstance(answers, (list, tuple)) else f"a {type(answers).__name__}"
-        raise InputError(f"{where}: expected a list with one answer for each of {len(before)} people, got {got}")
+        raise InputError(f"{where}: expected a list with one answer for each of {count} people, got {got}")
     joints = _joints(detector, skeleton, where)
     return list(_people([one for one in answers if one is not None], f"detector {_name(detector)} on {place}", joints))
 

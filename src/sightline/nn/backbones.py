@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from jaxtyping import Float
@@ -67,6 +67,19 @@ def staged(
     if widths and [width for stride, width in info.values() if stride >= _FIRST] != list(widths):
         raise ValueError(f"backbone_channels: {name} has other stages than {len(widths)} of widths to choose")
     return net, {layer.replace(".", "_"): info[layer.replace(".", "_")] for layer in net.return_layers}
+
+
+def begin_with_backbone(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a network the backbone of another one's weights; both have it under the name `net`.
+
+    Raises:
+        ValueError: where its backbone is another one.
+    """
+    state = network.state_dict()
+    own = {name: value for name, value in state.items() if name.startswith("net.")}
+    if any(name not in weights or weights[name].shape != value.shape for name, value in own.items()):
+        raise ValueError("backbone: expected weights of an equal one, got those of another")
+    network.load_state_dict({**state, **{name: weights[name] for name in own}})
 
 
 def not_fetched(name: str, error: OSError) -> InputError:

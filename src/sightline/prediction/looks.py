@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from sightline.detect.registry import AUTO, DETECTORS, load_detector
 from sightline.errors import UsageError
 from sightline.formats.detections import OwnFile, read_detections
 from sightline.prediction.estimator import Estimator, FindsPeople
+from sightline.prediction.joints import is_own, own_detector
 from sightline.prediction.run import Look
 from sightline.skeleton import get_skeleton
 from sightline.sources import Source, SourceFrame
@@ -54,7 +55,7 @@ def look_for(
         InputError: if a file is broken, or weights cannot be had.
     """
     named = isinstance(detector, str)
-    if named and _is_file(detector):
+    if named and not is_own(detector) and _is_file(detector):
         if box or boxes is not None:
             raise UsageError("--box, --boxes: expected a detector beside them, got a keypoint file, which needs none")
         return _InFile(Path(detector), min_score or 0.0, max_people)
@@ -70,9 +71,8 @@ def look_for(
         return _BoxesOnly(listed, source.kind == "photos")
     if named:
         video = source.kind != "photos" and listed is None
-        detector = load_detector(
-            detector, device=device, batch_size=batch_size, video=video, min_score=min_score
-        )  # fmt: skip
+        options: Any = {"device": device, "batch_size": batch_size, "video": video, "min_score": min_score}
+        detector = own_detector(detector, **options) or load_detector(detector, **options)
     if listed is None:
         return _Whole(detector, max_people, ours=named)
     return _InBoxes(detector, listed, source.kind == "photos", ours=named)

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sightline.recipes import abspose, lcrnet, partial, perspose
-from sightline.training.config import LcrNetRunConfig, LifterConfig, PartialRunConfig, PersPoseRunConfig
+from sightline.recipes import abspose, joints, lcrnet, partial, perspose
+from sightline.training.config import (
+    EstimatorRunConfig,
+    LcrNetRunConfig,
+    LifterConfig,
+    MachineRunConfig,
+    PartialRunConfig,
+    PersPoseRunConfig,
+)
 
-RECIPES: dict[str, Callable[[], LifterConfig | PartialRunConfig | PersPoseRunConfig | LcrNetRunConfig]] = {
+AnyConfig = (
+    LifterConfig | PartialRunConfig | PersPoseRunConfig | LcrNetRunConfig | EstimatorRunConfig | MachineRunConfig
+)
+
+RECIPES: dict[str, Callable[[], AnyConfig]] = {
     **abspose.RECIPES,
     **partial.RECIPES,
     **perspose.RECIPES,
     **lcrnet.RECIPES,
+    **joints.RECIPES,
 }

@@ -12,9 +12,12 @@ import numpy as np
 
 from sightline.data.detected import DetectionConfig
 from sightline.data.virtual import CameraConfig, PeopleConfig
+from sightline.methods.abspose.estimator import EstimatorConfig
+from sightline.methods.abspose.estimator_loss import EstimatorLossConfig
 from sightline.methods.abspose.model import AbsPoseConfig
 from sightline.methods.abspose.noise import ErrorModel
 from sightline.methods.abspose.partial import PartialConfig
+from sightline.methods.deeplift.machine import MachineConfig
 from sightline.methods.lcrnet.network import LcrNetConfig, Sampling
 from sightline.methods.perspose.augment import AugmentConfig
 from sightline.methods.perspose.loss import LossConfig
@@ -156,6 +159,53 @@ class LcrNetRunConfig(RunConfig):
             raise ValueError("weight_decay, workers, frozen_stride, anchors, size_px: expected at least 0, 0, 0, 1, 32")
         if self.optimizer != "adam" or self.finish_steps:
             raise ValueError("optimizer, finish_steps: LCR-Net++ has solver in their place")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointRunConfig(RunConfig):
+    """What runs share that train networks which find joints in crops."""
+
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    solver: Literal["adamw", "rmsprop", "sgd"] = "adamw"
+    """AdamW with a cosine; RMSprop with one step down by ten in the middle of the run (paper 002); or stochastic
+    gradient descent with momentum, whose rate falls to a third after each third of the run."""
+    weight_decay: float = 5e-4
+    """On weights only: biases and the scales of normalization go without."""
+    workers: int = 1
+    """Processes that cut out crops beside each training process; 0: it does so itself."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.weight_decay, self.workers) < 0:
+            raise ValueError("weight_decay, workers: expected at least 0")
+        if self.optimizer != "adam" or self.finish_steps:
+            raise ValueError("optimizer, finish_steps: networks that find joints have solver in their place")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatorRunConfig(JointRunConfig):
+    """A run that trains the cascade's 2D estimator."""
+
+    model: EstimatorConfig = field(default_factory=EstimatorConfig)
+    loss: EstimatorLossConfig = field(default_factory=EstimatorLossConfig)
+    pretrained: bool = False
+    """Whether the backbone starts from timm's weights, which are downloaded."""
+    backbone_from: str = ""
+    """PersPose weights, in the package or a path, whose backbone, an equal one, the run starts from."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pretrained and self.backbone_from:
+            raise ValueError("pretrained, backbone_from: expected one of them")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineRunConfig(JointRunConfig):
+    """A run that trains a pose machine."""
+
+    model: MachineConfig = field(default_factory=MachineConfig)
+    prior: str = "deeplift-mocap"
+    """The prior of upright poses, in the package or a path."""
 
 
 def config_to_json(config: Any, *, only_changed: bool = False) -> Any:

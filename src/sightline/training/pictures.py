@@ -19,8 +19,7 @@ from sightline.errors import InputError
 from sightline.landmarks import ALL_LANDMARKS
 from sightline.methods.perspose.augment import AugmentConfig, drawn_nudges, spoiled
 from sightline.methods.perspose.body import tree_truth
-from sightline.methods.perspose.model import PersPoseConfig
-from sightline.methods.perspose.samples import Person, Samples, samples
+from sightline.methods.perspose.samples import CropKind, Person, Samples, samples
 from sightline.synth.poses import LibraryPoses
 from sightline.synth.reading import RenderedSet, StoredPerson, StoredPicture
 from sightline.synth.rendered import Rendered, RenderedPerson
@@ -246,7 +245,7 @@ class PictureBatches(EndlessBatches[Samples]):
     def __init__(
         self,
         people: People,
-        network: PersPoseConfig,
+        network: CropKind,
         augment: AugmentConfig,
         *,
         batch_size: int,
@@ -266,7 +265,7 @@ class PictureBatches(EndlessBatches[Samples]):
         return batch._replace(crops=spoiled(batch.crops, self.augment, generator))
 
 
-def plain_batches(people: People, network: PersPoseConfig, rows: Sequence[int], size: int = 64) -> Iterator[Samples]:
+def plain_batches(people: People, network: CropKind, rows: Sequence[int], size: int = 64) -> Iterator[Samples]:
     """Crops of some people as they are, in batches."""
     for start in range(0, len(rows), size):
         yield samples([people[row] for row in rows[start : start + size]], network)

@@ -21,6 +21,9 @@ from torch import Tensor, nn
 
 from sightline.errors import InputError, UsageError
 from sightline.formats.weights import find_passport, read_passport
+from sightline.methods.abspose.estimator import JointEstimator
+from sightline.methods.deeplift.machine import PoseMachine
+from sightline.methods.deeplift.weights import load_prior
 from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors, same_poses
 from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.lcrnet.weights import METHOD as LCRNET
@@ -36,13 +39,16 @@ from sightline.training.checkpoint import (
     read_checkpoint,
 )
 from sightline.training.config import (
+    EstimatorRunConfig,
     LcrNetRunConfig,
     LifterConfig,
+    MachineRunConfig,
     PartialRunConfig,
     PersPoseRunConfig,
     RunConfig,
     config_to_json,
 )
+from sightline.training.joints import EstimatorModule, MachineModule
 from sightline.training.lcrnet import LcrNetModule
 from sightline.training.lifter import LifterModule, ViewSource
 from sightline.training.module import RunModule
@@ -72,8 +78,8 @@ class Trained:
     """What a run leaves behind."""
 
     network: Any
-    """The trained network, in evaluation mode, on the CPU: an `AbsPoseLifter`, a `PartialLifter`, a `PersPose` or an
-    `LcrNet`."""
+    """The trained network, in evaluation mode, on the CPU: an `AbsPoseLifter`, a `PartialLifter`, a `PersPose`, an
+    `LcrNet`, a `JointEstimator` or a `PoseMachine`."""
     config: RunConfig
     steps: int
     """Optimiser steps done in all."""
@@ -151,6 +157,52 @@ def train_perspose(
         module = PersPoseModule(config, train, val)
         module.start(first)
         return _fit(module, config, folder, accelerator, devices, progress)
+
+
+def train_joints(
+    config: EstimatorRunConfig | MachineRunConfig,
+    train: People,
+    val: People | None = None,
+    *,
+    first: nn.Module | None = None,
+    folder: Path | None = None,
+    accelerator: str = "cpu",
+    devices: int = 1,
+    progress: Progress = None,
+) -> Trained:
+    """Train a network that finds joints in crops, resuming the folder's last checkpoint where there is one.
+
+    Args and errors are those of `train_lifter`, with people in the place of poses. A pose machine may start from one
+    with other layers, a plain one say, of which it takes the numbers that fit.
+
+    Raises:
+        ValueError: for a backbone to begin with that is another one, or a prior of another size.
+    """
+    _ready(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        if isinstance(config, EstimatorRunConfig):
+            module: RunModule[Any] = EstimatorModule(config, train, val)
+            if first is None and (folder is None or not (folder / "last.ckpt").exists()):
+                first = _begun(config)
+        else:
+            prior = load_prior(config.prior)[0].mixture if config.model.layer else None
+            module = MachineModule(config, prior, train, val)
+            if isinstance(first, PoseMachine):
+                other, first = first, PoseMachine(config.model, prior)
+                first.begin_with(other)
+        module.start(first)
+        return _fit(module, config, folder, accelerator, devices, progress)
+
+
+def _begun(config: EstimatorRunConfig) -> JointEstimator | None:
+    """A 2D estimator with the backbone that the configuration has it begin with; None where that is none."""
+    if not (config.pretrained or config.backbone_from):
+        return None
+    first = JointEstimator(config.model, pretrained=config.pretrained)
+    if config.backbone_from:
+        first.begin_with(load_perspose(config.backbone_from)[0].trunk.state_dict())
+    return first
 
 
 def train_lcrnet(

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torchvision.ops import FeaturePyramidNetwork, roi_align, roi_pool
 from torchvision.ops.poolers import initLevelMapper
 
-from sightline.nn.backbones import not_fetched, staged
+from sightline.nn.backbones import begin_with_backbone, not_fetched, staged
 
 Pooling = Literal["align-max", "align-mean", "pool"]
 STRIDE: Final = 16
@@ -84,11 +84,7 @@ class Maps(nn.Module):
         Raises:
             ValueError: where its backbone is another one.
         """
-        given = {name: value for name, value in weights.items() if name.startswith("net.")}
-        own = {name: value for name, value in self.state_dict().items() if name.startswith("net.")}
-        if any(name not in given or given[name].shape != value.shape for name, value in own.items()):
-            raise ValueError("backbone: expected weights of an equal one, got those of another")
-        self.load_state_dict({**self.state_dict(), **{name: given[name] for name in own}})
+        begin_with_backbone(self, weights)
 
     def freeze(self, stride: int) -> None:
         """Leave the backbone as it is up to the stage of a stride, its normalization too; 0 leaves all of it free.

@@ -14,6 +14,7 @@ from sightline.landmarks import ALL_LANDMARKS
 from sightline.methods.perspose.geometry import xyz_from_uvd
 from sightline.methods.perspose.sides import swapped
 from sightline.methods.perspose.trunk import STRIDE, trunk_of
+from sightline.nn.heatmaps import soft_argmax
 from sightline.perspective.virtual import VirtualCamera, poses_from_virtual
 from sightline.skeleton import get_skeleton, landmark_of
 
@@ -169,14 +170,6 @@ class PersPose(nn.Module):
             return vector[:, :0], vector[:, :0, None].expand(-1, -1, 3), vector[:, :0, None, None].expand(-1, -1, 3, 3)
         shape, twist, leaf = (self.body[name](vector) for name in ("shape", "twist", "leaf"))
         return shape, twist.unflatten(-1, (-1, 3)), rotation_from_6d(leaf.unflatten(-1, (-1, 6)))
-
-
-def soft_argmax(heat: Float[Tensor, "batch joint height width"], stride: float) -> Float[Tensor, "batch joint 2"]:
-    """Return the expected place (px) of a softmax over each map, whose cells are `stride` px wide; middles count."""
-    heat = heat if heat.dtype == torch.float64 else heat.float()
-    share = heat.flatten(-2).softmax(-1).view_as(heat)
-    x, y = ((torch.arange(n, dtype=heat.dtype, device=heat.device) + 0.5) * stride for n in reversed(heat.shape[-2:]))
-    return torch.stack((share.sum(-2) @ x, share.sum(-1) @ y), dim=-1)
 
 
 def rotation_from_6d(numbers: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 3"]:

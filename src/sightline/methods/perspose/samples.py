@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,18 +12,60 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from sightline.camera import Camera
-from sightline.landmarks import ALL_LANDMARKS
+from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.perspose.crops import Nudge, person_views
 from sightline.methods.perspose.flip import flipped_intrinsics, flipped_truth
 from sightline.methods.perspose.geometry import uvd_from_xyz
 from sightline.methods.perspose.loss import Truth
-from sightline.methods.perspose.model import LEAVES, TREE, PersPoseConfig
+from sightline.methods.perspose.model import LEAVES, TREE
+from sightline.nn.joint_network import JointNetwork
 from sightline.perspective import VirtualCamera, keypoints_in_virtual, poses_in_virtual
 from sightline.perspective.pyramid import levels_for, look_up_smoothly
 from sightline.perspective.resampling import crop_grid
 
 _DIAGONALS = 1.0
 """Focal length that stands in for an unknown one, in diagonals of the picture: 53° across it."""
+
+
+@runtime_checkable
+class CropKind(Protocol):
+    """What crops are to be: what a network of any method that sees people in crops says of itself."""
+
+    @property
+    def size_px(self) -> int:
+        """Side of the crops."""
+        ...
+
+    @property
+    def rotation(self) -> bool:
+        """Whether they are those of a camera turned to the person."""
+        ...
+
+    @property
+    def landmarks(self) -> tuple[str, ...]:
+        """Whose truth is wanted, by names of `ALL_LANDMARKS`; the first is the root of depths."""
+        ...
+
+    @property
+    def shape_numbers(self) -> int:
+        """Of the body's shape; 0 without shape, twists and rotations."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropConfig:
+    """Crops for a network that learns joints, and nothing of bodies."""
+
+    size_px: int
+    landmarks: tuple[str, ...]
+    rotation: bool = False
+    shape_numbers: int = 0
+
+
+def crops_of(network: JointNetwork) -> CropConfig:
+    """Return the kind of crops that a network sees which finds joints."""
+    landmarks = tuple(ALL_LANDMARKS[row] for row in rows_of(network.skeleton))
+    return CropConfig(size_px=network.size_px, landmarks=landmarks, rotation=network.rotation)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,12 +112,14 @@ class Samples(NamedTuple):
     known: Bool[Tensor, " batch"]
     """Whether the picture's camera is known."""
     truth: Truth
+    up: Float[Tensor, "batch 3"]
+    """Against gravity, in the frame of the crop's camera, of length 1; NaN where the picture's camera does not know."""
 
 
 def sample(
     image: UInt8[np.ndarray, "height width 3"],
     person: Person,
-    network: PersPoseConfig,
+    network: CropKind,
     nudge: Nudge | None = None,
     *,
     mirrored: bool = False,
@@ -86,7 +130,7 @@ def sample(
 
 def samples(
     people: Sequence[tuple[UInt8[np.ndarray, "_ _ 3"], Person]],
-    network: PersPoseConfig,
+    network: CropKind,
     nudge: Nudge | None = None,
     *,
     mirrored: Sequence[bool] = (),
@@ -125,19 +169,25 @@ def samples(
         VirtualCamera(*(part[back] for part in whole.views)),
         whole.known[back],
         Truth(*(part[back] for part in whole.truth)),
+        whole.up[back],
     )
 
 
 def _camera_of(image: np.ndarray, person: Person) -> Camera:
     """Somebody's camera, or the one that stands in for it."""
+    return person.camera or stand_in(image)
+
+
+def stand_in(image: UInt8[np.ndarray, "height width 3"]) -> Camera:
+    """Return the camera that a picture is taken to be of where nothing is known."""
     height, width = image.shape[:2]
-    return person.camera or Camera.create((width, height), _DIAGONALS * float(np.hypot(width, height)))
+    return Camera.create((width, height), _DIAGONALS * float(np.hypot(width, height)))
 
 
 def _of_a_kind(
     people: Sequence[tuple[np.ndarray, Person]],
     camera: Camera,
-    network: PersPoseConfig,
+    network: CropKind,
     nudge: Nudge | None,
     mirrored: Bool[Tensor, " batch"],
 ) -> Samples:
@@ -148,13 +198,23 @@ def _of_a_kind(
     views = person_views(camera, center, size, crop_wh, rotation=network.rotation, nudge=nudge)
     truth = _truth([person for _, person in people], camera, views, network)
     crops = _crops([image for image, _ in people], camera.to(torch.float32), _single(views), crop_wh)
+    up = _up(camera, views).float()
     views, known = _single(views), torch.tensor([person.camera is not None for _, person in people])
     if bool(mirrored.any()):
         width = float(network.size_px)
         crops = torch.where(mirrored[:, None, None, None], crops.flip(-1), crops)
         truth = Truth(*_chosen(mirrored, flipped_truth(truth, network.landmarks, width), truth))
         views = VirtualCamera(*_chosen(mirrored, _mirrored(views, width), views))
-    return Samples(crops, views, known, truth)
+        up = torch.where(mirrored[:, None], up * torch.tensor((-1.0, 1.0, 1.0)), up)
+    return Samples(crops, views, known, truth, up)
+
+
+def _up(camera: Camera, views: VirtualCamera) -> Float[Tensor, "batch 3"]:
+    """The world's z in the crops' frames; NaN where cameras have no world."""
+    if camera.rotation is None:
+        return torch.full_like(views.cam_from_virtual[..., 0], torch.nan)
+    up_cam = camera.rotation[..., 2].to(views.cam_from_virtual)
+    return (views.cam_from_virtual.mT @ up_cam[..., None])[..., 0]
 
 
 def _chosen(which: Bool[Tensor, " batch"], yes: Sequence[Tensor], no: Sequence[Tensor]) -> list[Tensor]:
@@ -188,6 +248,7 @@ def collated(samples: Sequence[Samples]) -> Samples:
         VirtualCamera(*(torch.cat(parts) for parts in zip(*(one.views for one in samples), strict=True))),
         torch.cat([one.known for one in samples]),
         Truth(*(torch.cat(parts) for parts in zip(*(one.truth for one in samples), strict=True))),
+        torch.cat([one.up for one in samples]),
     )
 
 
@@ -202,7 +263,7 @@ def _mirrored(views: VirtualCamera, width_px: float) -> VirtualCamera:
     return VirtualCamera(turn, flipped_intrinsics(views.intrinsics, width_px), views.valid)
 
 
-def _truth(people: Sequence[Person], camera: Camera, views: VirtualCamera, network: PersPoseConfig) -> Truth:
+def _truth(people: Sequence[Person], camera: Camera, views: VirtualCamera, network: CropKind) -> Truth:
     """The truth of crops, in their cameras' frames (float32)."""
     rows = [ALL_LANDMARKS.index(name) for name in network.landmarks]
     where = views.valid[:, None, None]

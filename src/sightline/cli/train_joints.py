@@ -1,0 +1,74 @@
+"""`sightline train` by a recipe whose network finds joints in crops of people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightline.cli.options import progress_bar
+from sightline.cli.train_pictures import PictureOptions, in_shares, rendered_credit, rendered_people
+
+if TYPE_CHECKING:
+    from sightline.formats.weights import Passport
+    from sightline.training.config import EstimatorRunConfig, MachineRunConfig
+    from sightline.training.pictures import People
+    from sightline.training.run import Trained
+
+
+def train_on_joints(
+    config: EstimatorRunConfig | MachineRunConfig,
+    first: Any,
+    folder: Path,
+    *,
+    sources: PictureOptions,
+    accelerator: str,
+    devices: int,
+    command: str,
+) -> tuple[Trained, Passport | None]:
+    """Train, score on held-out people, write weights and passport; no passport from processes but the first.
+
+    Raises:
+        UsageError: where pictures to learn from or to be scored on are missing, or options that go together.
+        InputError: for what is no set, and labels that do not fit their pictures.
+    """
+    from sightline.training.config import EstimatorRunConfig
+    from sightline.training.run import train_joints
+    from sightline.training.ship_joints import ship_joints
+
+    if sources.real or (sources.held_out is not None and not sources.held_out.is_dir()):
+        train, test, credit = _real_people(folder, sources)
+    else:
+        train, test, credit = rendered_people(config.name, config.model.size_px, sources, body=False)
+    if isinstance(config, EstimatorRunConfig):
+        if config.pretrained:
+            credit += f"; the backbone began with timm's weights of {config.model.backbone}, whose own licence holds"
+        if config.backbone_from:
+            credit += f"; the backbone began with that of {config.backbone_from}"
+    elif config.model.layer:
+        credit += f"; the prior is {config.prior}"
+    with progress_bar("training") as progress:
+        trained = train_joints(
+            config, train, test, first=first, folder=folder, accelerator=accelerator, devices=devices,
+            progress=progress,
+        )  # fmt: skip
+    if trained.rank != 0:
+        return trained, None
+    return trained, ship_joints(trained, test, folder, credit=credit, command=command)
+
+
+def _real_people(folder: Path, sources: PictureOptions) -> tuple[People, People, str]:
+    """Whom to learn from and to be scored on, real ones among them, and words of credit: 2D labels are enough."""
+    from sightline.cli.train_real import FILMS, all_labelled, check_held_out_apart, check_options, labelled, real_credit
+    from sightline.training.pictures import SetPeople, mixed_people
+
+    check_options(sources)
+    assert sources.held_out is not None
+    rendered = [SetPeople(pictures, body=False) for pictures in sources.pictures]
+    real = [people.coarsely() for people in all_labelled(folder, sources)]
+    if sources.held_out_pictures is None:
+        test: Any = SetPeople(sources.held_out, body=False)
+    else:
+        test = labelled(sources.held_out, sources.held_out_pictures, folder / FILMS)
+    check_held_out_apart(real, rendered, test, sources)
+    words = [*(real_credit(people) for people in real), *(rendered_credit(people) for people in rendered)]
+    return mixed_people([*real, *rendered], sources.shares), test, in_shares(words, sources.shares)

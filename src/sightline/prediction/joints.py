@@ -1,0 +1,218 @@
+"""Sightline's own networks that find joints in crops, as detectors: in boxes, or about people whom another one found.
+
+"integral" is the cascade's 2D estimator and "cpm" the pose machine. By themselves they need boxes; "lcrnet+integral"
+lets another detector find people and asks them for the joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from sightline.detect.protocol import Detection, Detector, Picture
+from sightline.detect.registry import load_detector
+from sightline.errors import UsageError
+from sightline.methods.perspose.samples import CropKind, Person, crops_of, samples, stand_in
+from sightline.nn.device import torch_device
+from sightline.nn.joint_network import JointNetwork
+from sightline.perspective import keypoints_from_virtual
+from sightline.prediction.perspose import body_box
+from sightline.skeleton import Skeleton
+
+SEE_CROPS: Final = {"integral": "integral-synth", "cpm": "cpm-synth"}
+"""Detectors that see crops, and the weights that they take where none are named."""
+LCRNET: Final = "lcrnet"
+JOINED: Final = "+"
+SEEN: Final = 0.05
+"""A joint that the network believes in less than this was not seen."""
+LEAST_SCORE: Final = 0.2
+"""Somebody whose joints are believed in less than this on average is nobody, unless the caller says otherwise."""
+
+
+class JointDetector:
+    """One network that sees crops, as a detector of the one person in a box, or in the whole picture.
+
+    Pixels have corner origin; points are taken back from the crop by the very homography that cut it out.
+
+    Args:
+        name: by which it is chosen.
+        network: in evaluation mode.
+        device: PyTorch device that it runs on.
+        batch_size: people per pass.
+        min_score: people whose joints are believed in less on average are left out.
+        flip: whether to average with mirrored crops.
+    """
+
+    single_person: bool = True
+
+    def __init__(
+        self,
+        name: str,
+        network: JointNetwork,
+        *,
+        device: str = "cpu",
+        batch_size: int = 16,
+        min_score: float | None = None,
+        flip: bool = True,
+    ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"batch_size: expected at least 1, got {batch_size}")
+        assert isinstance(network, torch.nn.Module)
+        self.name, self.batch_size, self.flip = name, batch_size, flip
+        self.min_score = LEAST_SCORE if min_score is None else min_score
+        self.device = torch_device(device)
+        self.network: Any = network.to(self.device)
+        self.kind: CropKind = crops_of(self.network)
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The network's."""
+        return self.network.skeleton
+
+    def detect(self, pictures: Sequence[Picture]) -> list[tuple[Detection, ...]]:
+        """Return the person of each picture, whom it is taken to show from head to foot; see `detect_in`."""
+        boxes = [np.array([0.0, 0.0, picture.shape[1], picture.shape[0]]) for picture in pictures]
+        found = self._seen(list(zip(pictures, boxes, strict=True)))
+        return [() if one is None else (one,) for one in found]
+
+    def detect_in(
+        self, picture: Picture, boxes: Float[np.ndarray, "person 4"], before: Sequence[Detection | None]
+    ) -> list[Detection | None]:
+        """Return who is in boxes; see `detect.follow.LooksIn`."""
+        asked = []
+        for box, last in zip(boxes, before, strict=True):
+            around = None if last is None else body_box(replace(last, box_px=None), self.skeleton)
+            asked.append((picture, np.asarray(box, np.float64) if around is None else around))
+        return self._seen(asked)
+
+    def close(self) -> None:
+        """Nothing is held that others do not."""
+
+    def _seen(self, asked: Sequence[tuple[Picture, np.ndarray]]) -> list[Detection | None]:
+        """Who is in each of some boxes of pictures."""
+        found: list[Detection | None] = []
+        for start in range(0, len(asked), self.batch_size):
+            part = asked[start : start + self.batch_size]
+            batch = samples([(picture, Person(box_px=box)) for picture, box in part], self.kind)
+            seen = self.network.joints_in(batch.crops.to(self.device), batch.up.to(self.device), flip=self.flip)
+            for row, (picture, box) in enumerate(part):
+                camera = stand_in(picture)
+                view = type(batch.views)(*(value[row : row + 1] for value in batch.views))
+                points = keypoints_from_virtual(camera, view, seen.points_px[row : row + 1].cpu().float())[0]
+                found.append(self._person(points.double().numpy(), seen.confidence[row].cpu().double().numpy(), box))
+        return found
+
+    def _person(self, points: np.ndarray, confidence: np.ndarray, box: np.ndarray) -> Detection | None:
+        sure = (confidence >= SEEN) & np.isfinite(points).all(-1)
+        score = float(np.where(sure, confidence, 0.0).mean())
+        if score < self.min_score or not sure.any():
+            return None
+        return Detection(
+            keypoints_px=np.where(sure[:, None], points, np.nan),
+            confidence=np.where(sure, confidence, 0.0),
+            score=score,
+            box_px=box,
+        )
+
+
+class Relay:
+    """Who is there from one detector, their joints from a network that sees crops.
+
+    Args:
+        first: finds people.
+        then: looks at each of them.
+    """
+
+    def __init__(self, first: Detector, then: JointDetector) -> None:
+        self._first, self._then = first, then
+        self.name = f"{first.name}{JOINED}{then.name}"
+        self.single_person = first.single_person
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The second one's."""
+        return self._then.skeleton
+
+    @property
+    def video(self) -> bool:
+        """Whether the first one follows people by itself."""
+        return bool(getattr(self._first, "video", False))
+
+    def detect(self, pictures: Sequence[Picture]) -> list[tuple[Detection, ...]]:
+        """Return the people of each picture: score, id and stature are the first one's, box and joints the second's."""
+        answers = []
+        for picture, people in zip(pictures, self._first.detect(pictures), strict=True):
+            boxes = [body_box(person, self._first.skeleton) for person in people]
+            known = [(person, box) for person, box in zip(people, boxes, strict=True) if box is not None]
+            seen = self._then.detect_in(
+                picture, np.array([box for _, box in known]).reshape(-1, 4), [None] * len(known)
+            )
+            answers.append(
+                tuple(
+                    replace(one, score=person.score, id=person.id, height_m=person.height_m)
+                    for (person, _), one in zip(known, seen, strict=True)
+                    if one is not None
+                )
+            )
+        return answers
+
+    def close(self) -> None:
+        """Let go of the first one."""
+        self._first.close()
+
+
+def is_own(name: str) -> bool:
+    """Whether a detector's name is one that `own_detector` knows."""
+    return name.rpartition(JOINED)[2].partition(":")[0] in (*SEE_CROPS, LCRNET)
+
+
+def own_detector(
+    name: str, *, device: str = "cpu", batch_size: int = 16, video: bool = False, min_score: float | None = None
+) -> Detector | None:
+    """Return one of Sightline's own networks as a detector, or two in a row; None for any other name.
+
+    Args:
+        name: "integral", "cpm" or "lcrnet", also with the path of a passport behind a colon ("cpm:runs/P.json"); or any
+            detector's name and one of the former two, joined by "+".
+        device: PyTorch device of the networks.
+        batch_size: people per pass; pictures of another detector.
+        video: whether pictures follow each other in time, for the first of two.
+        min_score: people below are left out, by the first of two.
+
+    Raises:
+        UsageError: for weights that there are not, or "+" before what sees no crops.
+        InputError: for weights that are broken or of another method.
+    """
+    if not is_own(name):
+        return None
+    first, joined, last = name.rpartition(JOINED)
+    if not joined:
+        return _one(name, device, batch_size, min_score)
+    then = _one(last, device, batch_size, 0.0)
+    if not isinstance(then, JointDetector):
+        raise UsageError(f"detector {name}: expected {' or '.join(SEE_CROPS)} behind the {JOINED}, got '{last}'")
+    options: Any = {"device": device, "batch_size": batch_size, "video": video, "min_score": min_score}
+    return Relay(own_detector(first, **options) or load_detector(first, **options), then)
+
+
+def _one(name: str, device: str, batch_size: int, min_score: float | None) -> Detector:
+    kind, colon, weights = name.partition(":")
+    if kind == LCRNET:
+        from sightline.prediction.lcrnet import LcrNetEstimator
+        from sightline.prediction.methods import LCRNET_WEIGHTS
+
+        return LcrNetEstimator(weights if colon else LCRNET_WEIGHTS, device=device).detector(min_score)
+    network = _network(kind, weights if colon else SEE_CROPS[kind])
+    return JointDetector(kind, network, device=device, batch_size=batch_size, min_score=min_score)
+
+
+def _network(kind: str, weights: str) -> JointNetwork:
+    from sightline.methods.abspose.estimator_weights import load_estimator  # timm takes seconds
+    from sightline.methods.deeplift.machine_weights import load_machine
+
+    return load_estimator(weights)[0] if kind == "integral" else load_machine(weights)[0]

@@ -1,0 +1,58 @@
+"""Weights and passport of a finished run of a network that finds joints, with what it scores on held-out people."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from pathlib import Path
+
+from sightline import __version__
+from sightline.formats.weights import Passport, write_weights
+from sightline.methods.abspose.estimator import JointEstimator
+from sightline.methods.abspose.estimator_weights import METHOD as INTEGRAL
+from sightline.methods.deeplift.machine import PoseMachine
+from sightline.methods.deeplift.machine_weights import METHOD as CPM
+from sightline.training.config import EstimatorRunConfig, MachineRunConfig, config_to_json
+from sightline.training.joints import RIGHT, joint_scores
+from sightline.training.pictures import People
+from sightline.training.run import Trained
+
+
+def ship_joints(trained: Trained, test: People, folder: Path, *, credit: str, command: str) -> Passport:
+    """Round a trained network to half precision, score it so on held-out people, write weights and passport.
+
+    Args:
+        trained: a finished run.
+        test: people that it has not seen.
+        folder: where both files go.
+        credit: what it learned from, in words, with the acknowledgements that licences ask for.
+        command: the call that trained it, for the record.
+    """
+    config, state = trained.config, trained.network.state_dict()
+    if isinstance(config, EstimatorRunConfig):
+        rounded, method = JointEstimator(config.model), INTEGRAL
+    else:
+        assert isinstance(config, MachineRunConfig)
+        rounded, method = PoseMachine(config.model), CPM
+    rounded.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
+    scores = joint_scores(rounded.eval(), test, range(len(test)))
+    known = {"error_px": scores.error_px, f"pck{round(100 * RIGHT)}_percent": 100 * scores.right}
+    pretrained = isinstance(config, EstimatorRunConfig) and config.pretrained
+    return write_weights(
+        state,
+        folder,
+        name=config.name,
+        method=method,
+        licence="Apache-2.0, beside that of the backbone's first weights" if pretrained else "Apache-2.0",
+        trained_on=credit,
+        recipe=config_to_json(config),
+        model=config_to_json(config.model),
+        expected={
+            f"{len(test):,} held-out people in crops of 256 px, {rounded.skeleton.name}": {
+                name: round(value, 2) for name, value in known.items() if math.isfinite(value)
+            }
+        },
+        command=command,
+        date=date.today().isoformat(),
+        version=__version__,
+    )

@@ -1,0 +1,236 @@
+"""Sightline's networks that find joints, as detectors: in boxes, through films, behind other detectors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from PIL import Image
+from torch import Tensor, nn
+
+import sightline.prediction.joints as module
+from sightline.cli import main
+from sightline.detect.boxes import Box, Boxes
+from sightline.detect.follow import Follower, LooksIn
+from sightline.detect.protocol import Detection, Detector
+from sightline.errors import UsageError
+from sightline.nn.joint_network import JointsSeen
+from sightline.prediction.joints import JointDetector, Relay, is_own, own_detector
+from sightline.skeleton import Skeleton, get_skeleton
+
+H36M17 = get_skeleton("h36m17")
+STANDING = np.array([
+    [50, 50], [44, 50], [44, 72], [44, 94], [56, 50], [56, 72], [56, 94], [50, 38], [50, 25], [50, 17], [50, 8],
+    [60, 26], [66, 38], [68, 50], [40, 26], [34, 38], [32, 50],
+]) / 100  # fmt: skip
+"""Where somebody's joints are in a square box, in its sides."""
+
+
+class Fixed(nn.Module):
+    """Sees the same joints in every crop, and believes in them as much as the crop is bright."""
+
+    skeleton: Skeleton = H36M17
+    size_px = 64
+
+    def __init__(self, *, rotation: bool = False) -> None:
+        super().__init__()
+        self.rotation = rotation
+        self.batches: list[int] = []
+        self.own = nn.Parameter(torch.zeros(1))
+
+    def joints_in(self, crops: Tensor, up: Tensor | None = None, *, flip: bool = True) -> JointsSeen:
+        del up, flip
+        self.batches.append(len(crops))
+        points = torch.from_numpy(64 * STANDING).float().expand(len(crops), 17, 2)
+        return JointsSeen(points, crops.mean((1, 2, 3))[:, None].expand(len(crops), 17))
+
+
+class Spot(Fixed):
+    """Sees all joints where the crop is brightest: at the middle of all light."""
+
+    def joints_in(self, crops: Tensor, up: Tensor | None = None, *, flip: bool = True) -> JointsSeen:
+        del up, flip
+        light = crops.mean(1)
+        y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
+        place = torch.stack([(light * each).sum((1, 2)) for each in (x, y)], -1) / light.sum((1, 2))[:, None]
+        return JointsSeen(place[:, None].expand(-1, 17, -1), torch.ones(len(crops), 17))
+
+
+def bright(height: int = 120, width: int = 160, level: int = 200) -> np.ndarray:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def detector(network: nn.Module | None = None, **options: Any) -> JointDetector:
+    return JointDetector("integral", network or Fixed(), **options)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture
+def fixed(monkeypatch: pytest.MonkeyPatch) -> Fixed:
+    """Stands in for trained networks."""
+    network = Fixed()
+    monkeypatch.setattr(module, "_network", lambda *_: network)
+    return network
+
+
+# ---------------------------------------------------------------------------------------------------------- one network
+
+
+def test_it_is_a_detector_that_looks_into_boxes() -> None:
+    one = detector()
+    assert isinstance(one, Detector)
+    assert isinstance(one, LooksIn)
+    assert one.single_person
+    assert one.skeleton == H36M17
+    one.close()
+
+
+def test_points_are_taken_back_exactly() -> None:
+    """A crop is a square about the box; joints of the crop lie in the picture where the square has them."""
+    box = np.array([30.0, 20.0, 70.0, 100.0])
+    (one,) = detector().detect_in(bright(), box[None], [None])
+    assert one is not None
+    corner = np.array([50.0, 60.0]) - 40.0
+    assert_allclose(one.keypoints_px, corner + 80.0 * STANDING, atol=1e-4)
+    assert_allclose(one.confidence, 200 / 255, atol=1e-3)
+    assert one.score == pytest.approx(200 / 255, abs=1e-3)
+    assert_allclose(one.box_px, box)
+
+
+@pytest.mark.parametrize("rotation", [False, True])
+def test_what_is_seen_in_a_crop_is_where_the_picture_has_it(rotation: bool) -> None:
+    """A spot of light, found in the crop of a box that lies off the middle, is found where it is."""
+    y, x = np.mgrid[:240, :320] + 0.5
+    light = 255 * np.exp(-((x - 255.3) ** 2 + (y - 60.7) ** 2) / (2 * 6.0**2))
+    picture = np.repeat(light[..., None], 3, -1).astype(np.uint8)
+    (one,) = detector(Spot(rotation=rotation)).detect_in(picture, np.array([[220.0, 10, 300, 120]]), [None])
+    assert one is not None
+    assert_allclose(one.keypoints_px, np.tile([255.3, 60.7], (17, 1)), atol=0.2)
+
+
+def test_whole_pictures_are_boxes_too() -> None:
+    (people,) = detector().detect([bright(80, 80)])
+    assert_allclose(people[0].keypoints_px, 80 * STANDING, atol=1e-4)
+    assert detector().detect([]) == []
+
+
+def test_people_are_looked_at_in_batches() -> None:
+    network = Fixed()
+    boxes = np.array([[10.0 * each, 10, 10 * each + 30, 70] for each in range(5)])
+    found = detector(network, batch_size=2).detect_in(bright(), boxes, [None] * 5)
+    assert network.batches == [2, 2, 1]
+    assert all(one is not None for one in found)
+
+
+def test_who_is_not_believed_in_is_nobody() -> None:
+    dark = bright(level=20)
+    box = np.array([[20.0, 10, 80, 100]])
+    assert detector().detect_in(dark, box, [None]) == [None]
+    (seen,) = detector(min_score=0.0).detect_in(dark, box, [None])
+    assert seen is not None
+    assert seen.score == pytest.approx(20 / 255, abs=1e-3)
+    black = bright(level=0)
+    assert detector(min_score=0.0).detect_in(black, box, [None]) == [None]
+
+
+def test_who_was_seen_before_is_looked_for_about_the_joints_grown() -> None:
+    """The extent of joints lacks crown and feet, so the next box is larger than that."""
+    one = detector()
+    (before,) = one.detect_in(bright(), np.array([[20.0, 10, 100, 90]]), [None])
+    assert before is not None
+    extent = np.concatenate([before.keypoints_px.min(0), before.keypoints_px.max(0)])
+    (after,) = one.detect_in(bright(), extent[None], [before])
+    assert after is not None
+    assert after.box_px is not None
+    assert (after.box_px[:2] < extent[:2]).all()
+    assert (after.box_px[2:] > extent[2:]).all()
+
+
+def test_boxes_are_followed_through_films() -> None:
+    follower = Follower(detector(), Boxes.drawn([Box(box_px=np.array([20.0, 10, 100, 90]), id=4, height_m=1.7)]))
+    for _ in range(4):
+        (one,) = follower.detect_next(bright())
+        assert one.id == 4
+        assert one.height_m == 1.7
+    assert follower.detect_next(bright(level=0)) == ()
+
+
+# ---------------------------------------------------------------------------------------------------------- in a row
+
+
+class Finder:
+    """Finds two people by their noses and ankles, and one of whom nothing is known."""
+
+    name, skeleton, single_person, video = "finder", get_skeleton("coco17"), False, True
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def detect(self, pictures: Any) -> list[tuple[Detection, ...]]:
+        people = []
+        for number, x in enumerate((30.0, 100.0)):
+            points = np.full((17, 2), np.nan)
+            points[[0, 15, 16]] = [[x, 20], [x - 10, 90], [x + 10, 90]]
+            known = np.where(np.isfinite(points).all(-1), 0.9, 0.0)
+            people.append(Detection(keypoints_px=points, confidence=known, score=0.7, id=number, height_m=1.8))
+        nothing = Detection(keypoints_px=np.full((17, 2), np.nan), confidence=np.zeros(17), score=0.5)
+        return [(*people, nothing) for _ in pictures]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_one_finds_people_and_the_other_their_joints() -> None:
+    first = Finder()
+    both = Relay(first, detector())
+    assert isinstance(both, Detector)
+    assert (both.name, both.skeleton, both.single_person, both.video) == ("finder+integral", H36M17, False, True)
+    found = both.detect([bright(), bright()])
+    assert [len(people) for people in found] == [2, 2]
+    for one, x in zip(found[0], (30.0, 100.0), strict=True):
+        assert (one.score, one.height_m) == (0.7, 1.8)
+        assert one.keypoints_px[:, 0].mean() == pytest.approx(x, abs=3)
+        assert one.keypoints_px[10, 1] < 25
+    both.close()
+    assert first.closed
+
+
+def test_names_are_read() -> None:
+    assert all(is_own(name) for name in ("integral", "cpm", "lcrnet", "rtmpose+cpm", "cpm:x.json", "lcrnet+cpm:x.json"))
+    assert not any(is_own(name) for name in ("mediapipe", "auto", "boxes", "my.json", "a+b"))
+    assert own_detector("mediapipe") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("integral+lcrnet", "expected integral or cpm behind the +"), ("cpm:nowhere.json", "nowhere.json")],
+)
+def test_wrong_names_are_refused(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightline.prediction.lcrnet.LcrNetEstimator.__init__", lambda *_, **__: None)
+    monkeypatch.setattr("sightline.prediction.lcrnet.LcrNetEstimator.detector", lambda *_: Finder())
+    with pytest.raises(UsageError, match=message.replace("+", r"\+")):
+        own_detector(name)
+
+
+def test_wrong_options_are_refused() -> None:
+    with pytest.raises(UsageError, match="batch_size: expected at least 1"):
+        detector(batch_size=0)
+    with pytest.raises(UsageError, match="device: expected"):
+        detector(device="abacus")
+
+
+# -------------------------------------------------------------------------------------------------------- the command
+
+
+def test_predict_lifts_what_it_sees_in_a_box(fixed: Fixed, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(bright(480, 640)).save(tmp_path / "photo.png")
+    line = f"predict {tmp_path}/photo.png --focal-px 600 --detector integral --box 200,40,360,440 -o {tmp_path}/p.json"
+    assert main(line.split()) == 0, capsys.readouterr().err
+    (person,) = json.loads((tmp_path / "p.json").read_text())["frames"][0]["people"]
+    assert_allclose(person["keypoints_px"], np.array([80.0, 40.0]) + 400.0 * STANDING, atol=0.05)
+    assert 1.5 < person["joints_cam_m"][0][2] < 4.0
+    assert fixed.batches
