@@ -104,6 +104,7 @@ def test_coarse_labels_have_broader_maps() -> None:
     assert float(estimator_loss(seen, true, torch.tensor([True, False])).maps.detach()) > 0.1
 
 
+@pytest.mark.slow
 def test_it_learns_where_a_spot_is() -> None:
     """Places come to a few pixels of the spot, and the loss to half of what it was."""
     torch.manual_seed(0)

@@ -58,7 +58,11 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(value, its) for (_, value), its in pairs)
 
 
-@pytest.mark.parametrize("config", RUNS, ids=lambda config: config.name)
+@pytest.mark.parametrize(
+    "config",
+    [RUNS[0], *(pytest.param(run, marks=pytest.mark.slow) for run in RUNS[1:])],
+    ids=lambda config: config.name,
+)
 def test_a_resumed_run_ends_as_if_it_had_not_been_stopped(
     config: EstimatorRunConfig | MachineRunConfig, people: SetPeople, tmp_path: Path
 ) -> None:
@@ -77,6 +81,7 @@ def test_a_resumed_run_ends_as_if_it_had_not_been_stopped(
     assert same(whole.network, parts.network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["rmsprop", "sgd"])
 def test_the_papers_solvers_learn_too(solver: Any, people: SetPeople) -> None:
     torch.manual_seed(0)
@@ -95,6 +100,7 @@ def test_a_machine_takes_what_fits_of_a_plain_one(people: SetPeople) -> None:
         torch.testing.assert_close(layered.state_dict()[name], value.detach(), atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_an_estimator_begins_with_the_backbone_of_perspose(people: SetPeople, monkeypatch: pytest.MonkeyPatch) -> None:
     from sightline.methods.perspose.model import PersPose
     from sightline.training import run
@@ -190,7 +196,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("recipe", ["integral-synth", "cpm-synth"])
+@pytest.mark.parametrize("recipe", ["integral-synth", pytest.param("cpm-synth", marks=pytest.mark.slow)])
 def test_runs_end_in_weights(desk: Path, capsys: pytest.CaptureFixture[str], recipe: str) -> None:
     assert main(f"train {recipe} --pictures set --held-out others -o run --json".split()) == 0
     (scores,) = json.loads(capsys.readouterr().out)["expected"].values()

@@ -19,6 +19,7 @@ from sightline.formats.weights import find_passport, read_passport, read_weights
 from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
 from sightline.methods.abspose.weights import load_abspose, load_lifter
 from sightline.methods.deeplift.weights import load_prior
+from sightline.methods.lcrnet.weights import load_lcrnet
 from sightline.methods.perspose.weights import load_perspose
 from sightline.training.config import config_to_json
 
@@ -189,12 +190,10 @@ def test_shipped_weights_are_small_free_and_whole() -> None:
         passport = read_passport(path)
         if passport.method == "deeplift":
             load_prior(path.stem)  # refuses what is not finite
-        elif passport.method == "perspose":
-            seeing, _ = load_perspose(path.stem)
-            assert all(parameter.isfinite().all() for parameter in seeing.parameters())
         else:
-            loaded, _ = load_lifter(path.stem)
-            assert all(parameter.isfinite().all() for parameter in loaded.parameters())
+            load = {"perspose": load_perspose, "lcrnet": load_lcrnet}.get(passport.method, load_lifter)
+            network, _ = load(path.stem)
+            assert all(parameter.isfinite().all() for parameter in network.parameters())
         assert (passport.name, passport.licence) == (path.stem, "Apache-2.0")
         assert passport.trained_on
         assert passport.expected
