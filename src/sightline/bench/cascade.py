@@ -40,8 +40,9 @@ from sightline.methods.abspose.estimator import EstimatorConfig
 from sightline.methods.abspose.noise import errors_in_crop
 
 QUICK: Final = Effort(
-    train_pictures=48, test_pictures=48, side_px=96, estimator_steps=2, estimator_batch=2, width=32, steps=4, batch=8,
-    estimator=EstimatorConfig(backbone="resnet10t", backbone_channels=(8, 8, 16, 16), channels=8, size_px=64),
+    train_pictures=48, test_pictures=48, side_px=96, estimator_steps=250, estimator_batch=8, least_errors=2, width=32,
+    steps=4, batch=8,
+    estimator=EstimatorConfig(backbone="resnet10t", backbone_channels=(8, 16, 16, 32), channels=16, size_px=64),
 )  # fmt: skip
 CASCADE: Final = "estimate, learned root"
 METRICS: Final = ("mpjpe_mm", "pa_mpjpe_mm", "mrpe_mm")
@@ -83,7 +84,7 @@ def bench_cascade(
     found = {
         split: errors_in_crop(its.estimate_px.numpy(), its.views.keypoints_px.numpy()) for split, its in seen.items()
     }
-    mixture, gaussian, _ = error_models(seen["val"])
+    mixture, gaussian, _ = error_models(seen["val"], effort.least_errors)
     models = [
         {"what": "error model", "kind": model.kind, "sigma_px": float(model.sigma_px.mean()),
          "inlier_percent": 100 * float(model.inlier.mean())}

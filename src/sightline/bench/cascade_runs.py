@@ -22,7 +22,7 @@ from sightline.landmarks import rows_of
 from sightline.methods.abspose.decode import RootRule
 from sightline.methods.abspose.estimator import EstimatorConfig, JointEstimator
 from sightline.methods.abspose.model import AbsPoseConfig
-from sightline.methods.abspose.noise import ErrorModel, errors_in_crop, fit_gaussian, fit_mixture, sample
+from sightline.methods.abspose.noise import MIN_SAMPLES, ErrorModel, errors_in_crop, fit_gaussian, fit_mixture, sample
 from sightline.methods.perspose.augment import AugmentConfig
 from sightline.methods.perspose.samples import crops_of
 from sightline.perspective import keypoints_from_virtual
@@ -77,6 +77,8 @@ class Effort:
     )
     estimator_steps: int = 2500
     estimator_batch: int = 32
+    least_errors: int = MIN_SAMPLES
+    """Of each joint, within the error model's reach, for one to be fitted."""
     width: int = 1024
     """Of the lifters."""
     steps: int = 2500
@@ -253,10 +255,12 @@ def chosen(views: ViewBatch, rows: torch.Tensor) -> ViewBatch:
     return ViewBatch._make(value[rows] for value in views)
 
 
-def error_models(left_out: Seen) -> tuple[ErrorModel, ErrorModel, Float[np.ndarray, "n joint 2"]]:
+def error_models(
+    left_out: Seen, least: int = MIN_SAMPLES
+) -> tuple[ErrorModel, ErrorModel, Float[np.ndarray, "n joint 2"]]:
     """Return mixture and single Gaussian of what the estimator gets wrong of people it did not learn from, and that."""
     errors = errors_in_crop(left_out.estimate_px.numpy(), left_out.views.keypoints_px.numpy())
-    return fit_mixture(errors)[0], fit_gaussian(errors), errors
+    return fit_mixture(errors, min_samples=least)[0], fit_gaussian(errors, min_samples=least), errors
 
 
 def source_of(run: Run, effort: Effort, pool: Seen, models: Mapping[str, ErrorModel]) -> ViewSource:
@@ -292,7 +296,7 @@ def run_one(run: Run, effort: Effort, library: Path | None, folder: Path, cache:
 def _measured(run: Run, effort: Effort, library: Path | None, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     pool, left_out, test = (seen_of(split, effort, library, folder) for split in SPLITS)
-    mixture, gaussian, _ = error_models(left_out)
+    mixture, gaussian, _ = error_models(left_out, effort.least_errors)
     began = time.perf_counter()
     source = source_of(run, effort, pool, {"mixture": mixture, "gaussian": gaussian})
     trained = train_lifter(lifter_config(run, effort), pool.views.joints_cam.float(), source=source)
