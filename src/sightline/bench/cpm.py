@@ -141,7 +141,7 @@ def _notes(effort: Effort, library: Path | None, results: Results, first_seconds
         f"narrow machines of {effort.stages} stages, crops of {effort.size_px} px turned to the person, maps of "
         f"{effort.size_px // 8} × {effort.size_px // 8} cells; {effort.plain_steps} steps of {effort.batch} without "
         f"the prior, the same for all variants of a seed, and then {effort.steps} of their own; batch normalization "
-        "after each layer, since nothing was learnt before",
+        "after each layer",
         "2D: mean distance of joints, in pixels of a crop of 256; 3D: the pose that the prior lifts the fused maps to, "
         "at the person's true size, without the hips; the crops' tilt against gravity is known",
         f"first weights that were not kept from earlier calls took {first_seconds:.0f} s of one thread, the trainings "

@@ -35,7 +35,7 @@ def integral_paper() -> EstimatorRunConfig:
 
 
 def integral_synth() -> EstimatorRunConfig:
-    """A small network on rendered people, with the backbone of perspose-synth: half an hour of two cores."""
+    """A small network on rendered people, with the backbone of perspose-synth; sized for two cores."""
     return EstimatorRunConfig(
         name="integral-synth",
         model=EstimatorConfig(backbone="resnet10t", backbone_channels=(48, 96, 192, 384), channels=48, size_px=128),

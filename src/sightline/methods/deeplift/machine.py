@@ -49,8 +49,7 @@ class MachineConfig:
     kernels: tuple[int, int] = (9, 11)
     """Sides of the first three layers' kernels, and of those of later stages."""
     normalised: bool = False
-    """Whether batch normalization follows each layer; without it, as in the paper, a network that starts from nothing
-    hardly learns."""
+    """Whether batch normalization follows each layer: for networks that start from nothing; the paper's has none."""
     layer: bool = True
     """Whether stages ask the prior."""
     layer_gradient: bool = True
