@@ -37,6 +37,11 @@ class ByClass(nn.Module):
         self.bias = nn.Parameter(torch.zeros(classes, size))
         self._product: Any = None
 
+    @property
+    def known(self) -> int:
+        """Of how many numbers what all classes give is made: with a rank few, and else as many as they give."""
+        return self.bias.numel() if self.shared is None else self.shared.out_features + self.bias.shape[1]
+
     def forward(
         self, features: Float[Tensor, "pair feature"], classes: Int[Tensor, " pair"]
     ) -> Float[Tensor, "pair size"]:
@@ -54,32 +59,25 @@ class ByClass(nn.Module):
         return torch.cat(made)[order.argsort()] + common
 
     def summed(
-        self, features: Float[Tensor, "row feature"], summary: Float[Tensor, "out all"]
+        self, features: Float[Tensor, "row feature"], summary: Float[Tensor, "out known"]
     ) -> Float[Tensor, "row out"]:
-        """Return a linear layer over the numbers of all classes, which are not kept: summary · (W features + b).
+        """Return a linear layer over what all classes give, summary · (W features + b).
 
-        Both are linear, so without gradients their product, which is small, is kept for as long as the weights last.
+        With a rank all that is a linear function of the shared numbers and of what is common, so the layer is over
+        those. Without one and without gradients the product of both layers is kept for as long as the weights last.
         """
-        classes = len(self.weight)
-        own = features if self.shared is None else self.shared(features)
+        if self.shared is not None and self.common is not None:
+            return functional.linear(torch.cat((self.shared(features), self.common(features)), dim=1), summary)
         if torch.is_grad_enabled():
-            every = functional.linear(own, self.weight.flatten(0, 1), self.bias.flatten())
-            if self.common is not None:
-                every = every + self.common(features).repeat(1, classes)
-            return functional.linear(every, summary)
-        parts = (self.weight, self.bias, summary, *(() if self.common is None else (self.common.weight,)))
-        key = tuple((id(part), part._version, part.device, part.dtype) for part in parts)
-        if self._product is None or self._product[0] != key:
-            of_all = summary.unflatten(1, (classes, -1)).sum(1)
-            product = (
-                summary @ self.weight.flatten(0, 1),
-                summary @ self.bias.flatten(),
-                of_all if self.common is None else of_all @ self.common.weight,
+            return functional.linear(
+                functional.linear(features, self.weight.flatten(0, 1), self.bias.flatten()), summary
             )
+        key = tuple((id(part), part._version, part.device, part.dtype) for part in (self.weight, self.bias, summary))
+        if self._product is None or self._product[0] != key:
+            product = summary @ self.weight.flatten(0, 1), summary @ self.bias.flatten()
             self._product = (key, *(part.detach() for part in product))
-        _, weight, bias, common = self._product
-        made = functional.linear(own, weight, bias)
-        return made if self.common is None else made + functional.linear(features, common)
+        _, weight, bias = self._product
+        return functional.linear(features, weight, bias)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the product behind."""
@@ -156,7 +154,7 @@ class Heads(nn.Module):
         self.first = Head(inputs, hidden, classes, size, rank=rank, dropout=dropout)
         self.second = Head(inputs + summary, hidden, classes, size, rank=rank, dropout=dropout) if summary else None
         self.of_label = nn.Linear(1 + classes, summary) if summary else None
-        self.of_pose = nn.Parameter(0.01 * torch.randn(summary, classes * size)) if summary else None
+        self.of_pose = nn.Parameter(0.01 * torch.randn(summary, self.first.pose.known)) if summary else None
 
     def forward(self, boxes: Float[Tensor, "box input"]) -> list[tuple[Head, Estimate]]:
         """Return each head with its estimate; the last is the one to be used."""
@@ -168,3 +166,30 @@ class Heads(nn.Module):
             )
             found.append((self.second, self.second(torch.cat((boxes, functional.relu(summary)), dim=1))))
         return found
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Take weights, also those of a rank that were written when the summary was still over all classes' numbers."""
+        whole, known = state_dict.get(f"{prefix}of_pose"), self.first.pose.known
+        if self.first.pose.shared is not None and whole is not None and whole.shape[1] != known:
+            weight, bias = (state_dict[f"{prefix}first.pose.{name}"] for name in ("weight", "bias"))
+            if whole.shape[1] == bias.numel():
+                label = state_dict[f"{prefix}of_label.bias"]
+                state_dict[f"{prefix}of_pose"], more = condensed(whole, weight, bias)
+                state_dict[f"{prefix}of_label.bias"] = label + more
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def condensed(
+    summary: Float[Tensor, "out all"], weight: Float[Tensor, "class size rank"], bias: Float[Tensor, "class size"]
+) -> tuple[Float[Tensor, "out known"], Float[Tensor, " out"]]:
+    """Return weights and bias of the layer over the few numbers of a rank that equals one over all that classes give.
+
+    Args:
+        summary: of the layer over the numbers of all classes.
+        weight: of what each class gives, of the shared numbers.
+        bias: of what each class gives.
+    """
+    by_class = summary.unflatten(1, bias.shape).double()
+    own = torch.einsum("ock,ckr->or", by_class, weight.double())
+    more = torch.einsum("ock,ck->o", by_class, bias.double())
+    return torch.cat((own, by_class.sum(1)), dim=1).to(summary), more.to(summary)
