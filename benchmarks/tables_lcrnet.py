@@ -45,6 +45,8 @@ def lcrnet() -> str:
             scored([row for row in cut_off if row["variant"] in CUT_OFF], "variant"),
             "The base network's proposals, decoded in other ways:",
             scored([row for row in base if not SWEPT.fullmatch(row["decoding"])], "decoding"),
+            "MPJPE in mm of the people whom both find, each with the thresholds that its AP is best with:",
+            both_found(rows),
             "AP in % and MPJPE in mm by the thresholds of integration:",
             thresholds(base),
             poses(rows),
@@ -80,6 +82,14 @@ def scored(rows: Rows, by: str, others: Mapping[str, str] | None = None) -> str:
         for row in rows
     ]
     return table(["", *SCORES.values(), *others.values()], lines)
+
+
+def both_found(rows: Rows) -> str:
+    """Return errors of the same people, by integration and by suppression."""
+    lines = [
+        [row["decoding"], str(row["people"]), figure(row, "mpjpe_mm")] for row in rows if row["what"] == "both found"
+    ]
+    return table(["", "people", "MPJPE, mm"], lines)
 
 
 def thresholds(rows: Rows) -> str:
@@ -128,7 +138,8 @@ def lcrnet_speed() -> str:
 
     integration = [
         [row["what"].removeprefix("integration, "), f"{row['proposals']:,}", str(row["groups"]), str(row["modes"]),
-         f"{row['ms']:.1f}", f"{row['loop_ms']:.0f}", f"{row['loop_without_spreads_ms']:.0f}", f"{row['speedup']:.0f}"]
+         f"{row['ms']:.1f}", f"{row['loop_ms']:.0f}", f"{row['speedup']:.0f}", f"{row['without_spreads_ms']:.1f}",
+         f"{row['loop_without_spreads_ms']:.0f}", f"{row['speedup_without_spreads']:.0f}"]
         for row in of("integration")
     ]  # fmt: skip
     search = [
@@ -154,15 +165,15 @@ def lcrnet_speed() -> str:
     claims = [
         [claim["text"], figure(claim, "value", 3), figure(claim, "target", 3), held(claim)] for claim in found["claims"]
     ]
-    titles = ["integration", "proposals", "groups", "people", "ms", "loops, ms", "loops without spreads, ms",
-              "times as fast as loops"]  # fmt: skip
+    titles = ["integration", "proposals", "groups", "modes", "ms", "loops, ms", "times as fast",
+              "without spreads, ms", "loops, ms", "times as fast"]  # fmt: skip
     return "\n\n".join(
         [
             table(titles, integration),
             table(["search", "threads", "queries/s", "brute force, queries/s", "index, s"], search),
             table(["network", "frames/s", "network, ms", "decoding, ms", "proposals", "people"], network),
             table(["memory of a process", "peak, MiB", "beyond the first, MiB"], memory),
-            table(["regression layer", "parameters, millions", "MiB", "numbers per picture", "MiB"], layers),
+            table(["regression", "parameters, millions", "MiB", "numbers per picture", "MiB"], layers),
             table(["claim", "value", "target", "holds"], claims),
             f"{origin(found['meta'])} {'; '.join(found['meta']['notes'])}.",
         ]

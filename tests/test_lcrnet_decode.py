@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -221,10 +223,32 @@ def test_nobody_and_points() -> None:
     assert overlaps(np.array([0.0, 0, 2, 2]), np.array([1.0, 1, 3, 3])) == pytest.approx(1 / 7)
 
 
+def unchecked(function: Any) -> Any:
+    """The function without the tests' own checks of shapes."""
+    return getattr(function, "__wrapped__", function)
+
+
+def test_spreads_may_be_left_out() -> None:
+    """And nothing else is another."""
+    proposals = crowd(1)
+    whole, plain = (integrated(proposals, LCR13, Integration(spreads=spreads)) for spreads in (True, False))
+    assert np.isnan(plain.sigma_m).all()
+    assert np.isnan(plain.size_sigma).all()
+    assert np.isfinite(whole.sigma_m).any()
+    for name in ("poses_px", "joints_m", "scores", "group", "count", "first", "trust"):
+        assert np.array_equal(getattr(whole, name), getattr(plain, name))
+
+
 def test_complaints() -> None:
     proposals = crowd(1)
-    with pytest.raises(ValueError, match=r"expected 17 joints \(h36m17\), got 13 and 13"):
+    with pytest.raises(ValueError, match=r"poses_px: expected 17 × 2 of each \(h36m17: 17 joints\), got \(13, 2\)"):
         integrated(proposals, get_skeleton("h36m17"))
+    for name, wrong in (("boxes_px", proposals.boxes_px[:, :3]), ("joints_m", proposals.joints_m[..., :2]),
+                        ("scores", proposals.scores[:, None])):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{name}: expected"):
+            unchecked(rescored)(proposals._replace(**{name: wrong}), LCR13)
+    with pytest.raises(ValueError, match="upper: expected a truth value for each, got int64"):
+        unchecked(rescored)(proposals._replace(upper=proposals.upper.astype(np.int64)), LCR13)
     broken = proposals.joints_m.copy()
     broken[4, 2, 1] = np.nan
     with pytest.raises(ValueError, match="joints_m: expected finite numbers"):
@@ -236,7 +260,7 @@ def test_complaints() -> None:
     with pytest.raises(ValueError, match="classes: expected at least 1"):
         strongest(proposals, 0)
     with pytest.raises(ValueError, match="expected as many of everything"):
-        getattr(integrated, "__wrapped__", integrated)(Proposals(*proposals[:4], proposals.upper[:5]), LCR13)
+        unchecked(integrated)(Proposals(*proposals[:4], proposals.upper[:5]), LCR13)
     with pytest.raises(ValueError, match="scores: expected numbers of at least 0"):
         suppressed(proposals._replace(scores=proposals.scores - 1), LCR13)
     for wrong in ({"iou": 1.0}, {"distance_m": -0.1}, {"leg_weight": 0.0}):

@@ -11,12 +11,13 @@ from numpy.testing import assert_allclose
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+import sightline.methods.lcrnet.network as network_file
 from sightline.data.procedural import procedural_poses
 from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors
 from sightline.methods.lcrnet.boxes import BOX_MARGIN, pose_boxes
 from sightline.methods.lcrnet.features import Maps, Pool
-from sightline.methods.lcrnet.heads import ByClass, Heads, condensed
 from sightline.methods.lcrnet.network import LcrNet, LcrNetConfig, Losses, Sampling
+from sightline.methods.lcrnet.people import Decoding, Looked, people_of
 from sightline.methods.lcrnet.targets import TruePeople, classes_of, sampled, targets_of, true_boxes
 from sightline.methods.lcrnet.views import drawn_views
 from sightline.skeleton import get_skeleton
@@ -61,84 +62,6 @@ def pictures(count: int = 2, size: tuple[int, int] = SIZE) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------------------------- parts
-
-
-def test_each_class_has_a_layer_of_its_own() -> None:
-    torch.manual_seed(0)
-    layer = ByClass(4, 6, 8)
-    nn.init.normal_(layer.bias)
-    features, classes = torch.randn(10, 8), torch.tensor([3, 0, 0, 3, 1, 3, 0, 1, 1, 3])
-    expected = torch.stack(
-        [layer.weight[row] @ one + layer.bias[row] for one, row in zip(features, classes, strict=True)]
-    )
-    assert_close(layer(features, classes), expected)
-    assert layer(features[:0], classes[:0]).shape == (0, 6)
-
-
-def test_all_classes_are_summed_up_alike_in_training_and_evaluation() -> None:
-    torch.manual_seed(0)
-    layer = ByClass(4, 6, 8)
-    nn.init.normal_(layer.bias)
-    features, summary = torch.randn(10, 8), torch.randn(5, 24)
-    every = torch.stack([layer(features, torch.full((10,), row)) for row in range(4)], dim=1).flatten(1)
-    assert_close(layer.summed(features, summary), every @ summary.T)
-    with torch.no_grad():
-        assert_close(layer.summed(features, summary), every @ summary.T)
-        assert_close(layer.summed(features[:4], summary), every[:4] @ summary.T)
-        layer.weight.mul_(2.0)
-        layer.bias.mul_(2.0)
-        assert_close(layer.summed(features, summary), 2 * every @ summary.T)
-        layer.load_state_dict({name: value / 2 for name, value in layer.state_dict().items()})
-        assert_close(layer.summed(features, summary), every @ summary.T)
-
-
-def test_what_sums_up_factorised_classes_is_as_good_as_one_over_all_their_numbers() -> None:
-    """A layer over 4 classes' 24 numbers, and the one over 3 + 6 numbers that says the same."""
-    torch.manual_seed(0)
-    layer = ByClass(4, 6, 8, 3)
-    nn.init.normal_(layer.bias)
-    features, summary = torch.randn(10, 8), torch.randn(5, 24)
-    every = torch.stack([layer(features, torch.full((10,), row)) for row in range(4)], dim=1).flatten(1)
-    few, more = condensed(summary, layer.weight, layer.bias)
-    assert few.shape == (5, layer.known) == (5, 9)
-    assert_close(layer.summed(features, few) + more, every @ summary.T)
-
-
-def test_weights_that_sum_up_all_classes_numbers_are_taken() -> None:
-    """As factorised heads were written once; the second estimate is what it was."""
-    torch.manual_seed(0)
-    heads = Heads(10, 8, 4, 6, summary=5, rank=3).eval()
-    assert heads.of_pose is not None
-    nn.init.normal_(heads.first.pose.bias)
-    whole = torch.randn(5, 24)
-    weights = {name: value.clone() for name, value in heads.state_dict().items()} | {"of_pose": whole}
-    few, more = condensed(whole, heads.first.pose.weight, heads.first.pose.bias)
-    heads.load_state_dict(weights)
-    assert_close(heads.of_pose.detach(), few.detach())
-    assert heads.of_label is not None
-    assert_close(heads.of_label.bias.detach(), (weights["of_label.bias"] + more).detach())
-    with pytest.raises(RuntimeError, match="of_pose"):
-        heads.load_state_dict({**weights, "of_pose": torch.randn(5, 25)})
-
-
-def test_factorised_classes_add_their_own_to_what_all_have_in_common() -> None:
-    torch.manual_seed(0)
-    layer = ByClass(4, 6, 8, 3)
-    features, classes = torch.randn(5, 8), torch.tensor([3, 0, 3, 1, 2])
-    assert layer.shared is not None
-    assert layer.common is not None
-    own = torch.stack([layer.weight[row] @ layer.shared(one) for one, row in zip(features, classes, strict=True)])
-    assert_close(layer(features, classes), own + features @ layer.common.weight.T)
-    assert float((layer(features, classes) - own).detach().abs().min()) > 0
-
-
-def test_a_shared_layer_makes_the_regression_small() -> None:
-    """All that regresses in the paper's two heads is most of the network; factorised it is a small part."""
-    with torch.device("meta"):
-        both = [Heads(512 * 49, 4096, 400, 65, summary=2048, rank=rank) for rank in (0, 64)]
-    sizes = [sum(value.numel() for name, value in each.named_parameters() if "pose" in name) for each in both]
-    assert sizes[0] == 2 * 400 * 65 * 4097 + 2048 * 400 * 65
-    assert sizes[1] < 0.025 * sizes[0]
 
 
 def test_a_backbone_may_begin_with_anothers_and_stay(anchors: AnchorPoses) -> None:
@@ -191,19 +114,6 @@ def test_a_backbone_of_another_kind_is_refused(anchors: AnchorPoses) -> None:
         net.maps.begin_with(other.maps.state_dict())
     with pytest.raises(ValueError, match="frozen_stride: expected one of"):
         net.maps.freeze(5)
-
-
-def test_the_second_estimate_sees_the_first() -> None:
-    torch.manual_seed(0)
-    heads = Heads(12, 16, 3, 10, summary=8).eval()
-    boxes = torch.randn(5, 12)
-    first, second = heads(boxes)
-    assert first[1].logits.shape == second[1].logits.shape == (5, 4)
-    with torch.no_grad():
-        heads.first.pose.bias.add_(3.0)
-        assert_close(heads(boxes)[0][1].logits, first[1].logits)
-        assert float((heads(boxes)[1][1].logits - second[1].logits).abs().max()) > 1e-6
-    assert len(Heads(12, 16, 3, 10)(boxes)) == 1
 
 
 def test_the_largest_of_four_points_of_each_cell_is_taken() -> None:
@@ -482,11 +392,32 @@ def test_every_parameter_has_a_gradient_where_nobody_is(anchors: AnchorPoses) ->
     assert [name for name, value in net.named_parameters() if value.grad is None] == []
 
 
-def test_one_class_is_enough() -> None:
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("rank", [0, 2])
+def test_one_anchor_pose_is_enough(upper: bool, rank: int) -> None:
+    """It learns, proposes, and its proposals become people."""
     alone = fit_anchors(views(), 1, LCR13)
-    net = network(alone, replace(SMALL, upper_bodies=False)).eval()
-    (found,) = net(pictures(1))
-    assert len(found.scores) == SMALL.proposals
+    net = network(alone, replace(SMALL, upper_bodies=upper, rank=rank))
+    net.losses(pictures(1), [standing(views()[0])]).total.backward()
+    assert all(value.grad is not None for value in net.parameters())
+    (found,) = net.eval()(pictures(1))
+    assert len(found.scores) == SMALL.proposals * (1 + upper)
+    assert set(found.upper.tolist()) == ({False, True} if upper else {False})
+    people = people_of(Looked(found, 1.0), net, Decoding(least_score=0.0))
+    assert 0 < len(people.scores) <= len(found.scores)
+    assert np.isfinite(people.joints_m).all()
+
+
+def test_boxes_are_looked_at_a_part_at_a_time(anchors: AnchorPoses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same answer, whatever the parts; also of several pictures, and of none of the boxes."""
+    net = network(anchors, COARSE).eval()
+    whole = net(pictures(2))
+    monkeypatch.setattr(network_file, "_AT_ONCE", 3)
+    for one, other in zip(whole, net(pictures(2)), strict=True):
+        for name, value in one._asdict().items():
+            assert_allclose(getattr(other, name), value, atol=1e-4, err_msg=name)
+    monkeypatch.setattr(net.rpn, "forward", lambda *_: ([torch.zeros(0, 4)] * 2, {}))
+    assert [len(its.scores) for its in net(pictures(2))] == [0, 0]
 
 
 def test_scales_keep_to_both_sides(anchors: AnchorPoses) -> None:

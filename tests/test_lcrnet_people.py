@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from torch.nn import functional
 
 from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors
 from sightline.methods.lcrnet.decode import Proposals
 from sightline.methods.lcrnet.network import LcrNet
-from sightline.methods.lcrnet.people import Decoding, Looked, looked_at, people_of, scaled
+from sightline.methods.lcrnet.people import Decoding, Looked, best_rows, looked_at, modes_of, people_of, scaled
 from sightline.methods.lcrnet.targets import classes_of, targets_of, true_boxes
 from test_lcrnet_network import LCR13, SMALL, network, standing, told, views
 
@@ -53,14 +54,15 @@ def made(scores: list[float], places: list[float], depths: list[float]) -> Propo
     return Proposals(points, joints, np.array(scores), np.concatenate([low, high], 1), np.zeros(count, bool))
 
 
-def test_each_place_has_its_best_mode_or_all_of_them(anchors: AnchorPoses) -> None:
+def test_each_place_has_its_best_mode_and_others(anchors: AnchorPoses) -> None:
     net = network(anchors)
     proposals = made([0.5, 0.4, 0.6, 0.35], [0.0, 1.0, 0.0, 300.0], [0.0, 0.0, 0.9, 0.0])
     best = people_of(Looked(proposals, 1.0), net, Decoding(least_score=0.3))
     assert_allclose(best.scores, [0.9, 0.35], rtol=1e-6)
-    every = people_of(Looked(proposals, 1.0), net, Decoding(least_score=0.3, alternatives=True))
+    every = modes_of(Looked(proposals, 1.0), net, Decoding(least_score=0.3))
     assert_allclose(every.scores, [0.9, 0.6, 0.35], rtol=1e-6)
     assert every.group[0] == every.group[1] != every.group[2]
+    assert best_rows(every, Decoding(least_score=0.3)).tolist() == [0, 2]
     assert len(people_of(Looked(proposals, 1.0), net).scores) == 1
     strongest = people_of(Looked(proposals, 1.0), net, Decoding(least_score=0.3, integrate=False))
     assert_allclose(strongest.scores, [0.6, 0.35], rtol=1e-6)
@@ -107,6 +109,23 @@ def test_pictures_are_scaled_as_a_whole() -> None:
     assert image.shape == (3, 25, 50)
     assert_allclose(scale, [50 / 99, 0.5])
     assert_allclose(image, 0.2, atol=1e-6)
+
+
+def test_pictures_are_scaled_in_whole_numbers() -> None:
+    """No further off than rounding, twice, read-only and turned pictures too, which stay as they are."""
+    picture = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    exact = functional.interpolate(
+        torch.tensor(picture).permute(2, 0, 1)[None].double(), (45, 60), mode="bilinear", antialias=True
+    )[0]
+    locked = picture.copy()
+    locked.setflags(write=False)
+    turned = np.asfortranarray(picture)
+    for its in (picture, locked, turned):
+        image, _ = scaled(its, 0.5)
+        off = 255 * image.double() - exact
+        assert float(off.abs().max()) < 1.0
+        assert abs(float(off.mean())) < 0.2
+    assert np.array_equal(turned, locked)
 
 
 def test_wrong_decoding_is_refused() -> None:

@@ -120,6 +120,43 @@ def test_what_the_lens_cannot_have_seen_does_not_count(weights: Path, monkeypatc
     assert one.keypoints_px[LCR13.index("RWrist"), 0] == -900.0
 
 
+def test_other_poses_at_a_place_are_told(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With their share of the score there, placed by their own points, and as tall as the person is said to be."""
+    first = people_of(0)[0]
+    other, faint, behind = (first + np.zeros_like(first) for _ in range(3))
+    other[:, 2] += 1.2 * np.arange(13) / 13
+    faint[:, 2] -= 1.2 * np.arange(13) / 13
+    behind[:, 2] -= 3 * first[:, 2].max() * np.arange(13)[::-1] / 13
+    told = proposals([first, other, faint, behind], scores=[1.0, 0.5, 0.1, 0.4])
+    seen = proposals([first]).poses_px
+    told = told._replace(poses_px=np.concatenate([told.poses_px[:3], seen]))
+    knowing(monkeypatch, lambda _: told)
+    (one,) = predicted(numbered(0, *SIZE), weights).frames[0].people
+    assert_allclose(one.joints_cam_m, first, atol=1e-6)
+    assert one.hypotheses is not None
+    (hypothesis,) = one.hypotheses
+    assert hypothesis.score == pytest.approx(0.5 / 2.0)
+    assert_allclose(hypothesis.joints_cam_m, other, atol=1e-6)
+    assert hypothesis.root_depth_canonical == pytest.approx(other[HEAD, 2] / float(CAMERA.canonical_focal_px))
+    (tall,) = predicted(numbered(0, *SIZE), weights, height_m=2.2).frames[0].people
+    factor = tall.joints_cam_m[HEAD, 2] / one.joints_cam_m[HEAD, 2]
+    assert factor > 1.1
+    assert tall.hypotheses is not None
+    assert_allclose(tall.hypotheses[0].joints_cam_m, factor * other, atol=1e-6)
+
+
+def test_nobody_stands_half_behind_the_camera(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The torso is before it, a foot is not: that cannot be what the picture shows."""
+    near = people_of(0)[0] - [0.0, 0.0, people_of(0)[0][:, 2].min() - 0.3]
+    sane = proposals([near])
+    legs = sane.joints_m.copy()
+    legs[0, LCR13.index("LAnkle"), 2] = -near[:, 2].max() - 0.5
+    knowing(monkeypatch, lambda _: sane._replace(joints_m=legs))
+    with pytest.warns(UserWarning, match=NO_PLACE):
+        poses = predicted(numbered(0, *SIZE), weights)
+    assert poses.frames[0].people == ()
+
+
 def test_who_has_no_place_before_the_camera_is_named(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = proposals(people_of(0))
     inside_out = there.poses_px[1].mean(0) - (there.poses_px[1] - there.poses_px[1].mean(0))

@@ -113,11 +113,14 @@ def test_the_network_may_look_at_larger_pictures(weights: Path) -> None:
     assert (own.long_px, own.short_px, own.proposals) == (96, 64, 10)
     assert (large.long_px, large.short_px, large.proposals) == (192, 128, 40)
     assert (small.long_px, small.short_px, small.proposals) == (48, 32, 10)
+    for least in (32, 40):
+        least_look = LcrNetEstimator(weights, look_px=least).network.config
+        assert (least_look.long_px, least_look.short_px) == (least, 32)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [("--method lcrnet --look-px 5", "--look-px: expected 32 to 8192 px, got 5"), ("--look-px 640", "method 'lcrnet'")],
+    [("--method lcrnet --look-px 5", "--look-px: expected 32 to 4096 px, got 5"), ("--look-px 640", "method 'lcrnet'")],
 )
 def test_sides_that_cannot_be_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: str, message: str

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
@@ -17,6 +18,8 @@ from sightline.methods.lcrnet.anchors import fit_anchors
 from sightline.methods.lcrnet.network import LcrNet, LcrNetConfig, Sampling
 from sightline.methods.lcrnet.people import looked_at
 from sightline.methods.lcrnet.weights import load_lcrnet
+from sightline.prediction.lcrnet import LcrNetEstimator, PosedDetection
+from sightline.recipes.lcrnet import lcrnet_paper
 from sightline.skeleton import get_skeleton
 from sightline.training.config import LcrNetRunConfig
 from sightline.training.lcrnet import LcrNetModule
@@ -114,6 +117,17 @@ def test_weights_that_do_not_fit_are_refused(
         load_lcrnet(path)
 
 
+def test_one_anchor_pose_is_trained_shipped_and_asked(scenes: SetScenes, tmp_path: Path) -> None:
+    ship_lcrnet(train_lcrnet(replace(RUN, anchors=1), scenes), scenes, tmp_path, credit="fakes", command="a test")
+    network, _ = load_lcrnet(tmp_path / "lcrnet-test.json")
+    assert (network.count, network.classes) == (1, 2)
+    (people,) = LcrNetEstimator(tmp_path / "lcrnet-test.json").detector(min_score=0.0).detect([scenes[0].image])
+    assert people
+    for person in people:
+        assert isinstance(person, PosedDetection)
+        assert np.isfinite(person.joints_m).all()
+
+
 def test_anchors_may_be_given_and_must_fit(scenes: SetScenes) -> None:
     anchors = fit_anchors(scenes.poses(), 2, LCR13, seed=4)
     trained = train_lcrnet(replace(RUN, steps=1), scenes, anchors=anchors)
@@ -172,7 +186,11 @@ def test_the_papers_descent_steps_down_once(scenes: SetScenes) -> None:
     config = replace(RUN, solver="sgd", steps=10)
     module = LcrNetModule(config, fit_anchors(scenes.poses(), 3, LCR13), scenes)
     schedule = module.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas[0]
-    assert [schedule(step) for step in (0, 1, 5, 7, 8, 9)] == [0.5, 1.0, 1.0, 1.0, 0.1, 0.1]
+    assert [schedule(step) for step in (0, 1, 4, 5, 6, 9)] == [0.5, 1.0, 1.0, 1.0, 0.1, 0.1]
+    paper = lcrnet_paper()
+    module = LcrNetModule(replace(config, steps=paper.steps), fit_anchors(scenes.poses(), 3, LCR13), scenes)
+    schedule = module.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas[0]
+    assert [paper.learning_rate * schedule(step) for step in (299_999, 300_000)] == pytest.approx([1e-3, 1e-4])
 
 
 @pytest.mark.parametrize("wrong", [{"anchors": 0}, {"size_px": (16, 64)}, {"workers": -1}, {"finish_steps": 3}])

@@ -16,7 +16,7 @@ from sightline.bench.abspose_runs import in_processes
 from sightline.bench.lcrnet_claims import Results, claims
 from sightline.bench.lcrnet_poses import matching_rows, quantisation_rows
 from sightline.bench.lcrnet_runs import Effort, Run, picture_set, run_one, variants_of
-from sightline.bench.lcrnet_scoring import PPI
+from sightline.bench.lcrnet_scoring import BLOCKS, PPI
 from sightline.bench.lcrnet_sets import ALL, MADE, ONE, PEOPLE, TEST, TRUNCATED, render_set
 from sightline.bench.perspective_image_pictures import pictures_folder
 from sightline.bench.report import Measured, Row
@@ -84,7 +84,10 @@ def bench_lcrnet(
 
 
 def rows(results: Results) -> list[Row]:
-    """For each variant and decoding a row of means over seeds, and one row per seed; then those of truncated people."""
+    """For each variant and decoding a row of means over seeds, and one row per seed; then those of truncated people.
+
+    Last the errors of the people whom integration and suppression both find.
+    """
     found: list[Row] = []
     for part, who in (("scores", "everybody"), ("truncated", "a leg outside the picture")):
         for variant in dict.fromkeys(result["variant"] for result in results):
@@ -96,7 +99,16 @@ def rows(results: Results) -> list[Row]:
                     for result in mine
                     if len(mine) > 1
                 ]
-    return found
+    return [
+        *found,
+        *(
+            {"what": "both found", "seed": result["seed"], "people": both["people"], "decoding": decoding,
+             "mpjpe_mm": both["mpjpe_mm"][kind]}
+            for result in results
+            if (both := result.get("both_found"))
+            for kind, decoding in both["decodings"].items()
+        ),
+    ]  # fmt: skip
 
 
 def _mean_row(mine: Sequence[Mapping[str, Any]], part: str, who: str, decoding: str) -> Row:
@@ -140,6 +152,9 @@ def _notes(effort: Effort, library: Path | None, results: Results) -> tuple[str,
         "PCK at 150 mm (pck3d) of who is found, both poses about the middle of the torso; pck3d_all also of who is not "
         "found, with no joint right; MRPE of the middle of the torso, placed by a robust solve through the camera; "
         "best proposal: nearest in the picture and, for MPJPE, in space, of those that overlap with somebody by half",
+        "somebody is found by the pose of which most joints are right (within half a head), one at least, as poses are "
+        f"assigned for AP; standard errors are of differences between {BLOCKS} blocks of the test pictures: how much a "
+        "further training would vary is not in them",
         f"the trainings took {sum(result['seconds'] for result in results):.0f} s of one thread each, in all; {kept} "
         f"of {len(results)} were kept from earlier calls (--cache), with the seconds that they took there",
     )

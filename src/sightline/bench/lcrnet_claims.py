@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sightline.bench.lcrnet_poses import ALL_SOURCES, ONE_SOURCE
 from sightline.bench.lcrnet_runs import (
@@ -24,20 +24,54 @@ from sightline.bench.lcrnet_runs import (
     WHOLE_ONLY,
     Variant,
 )
-from sightline.bench.lcrnet_scoring import BOUND, DISTANCES_M, FIRST, IOUS, NMS, PLAIN_NMS, PLAIN_PPI, PPI, swept
+from sightline.bench.lcrnet_scoring import (
+    BOUND,
+    DISTANCES_M,
+    FIRST,
+    IOUS,
+    NMS,
+    PLAIN_NMS,
+    PLAIN_PPI,
+    PPI,
+    suppressing,
+    swept,
+)
 from sightline.bench.report import Claim, Row
 
 Results = Sequence[Mapping[str, Any]]
 Part = Literal["scores", "truncated"]
 
+_TINY = 1e-9
 REASONS: dict[str, str] = {}
 """Why a claim may fail to hold; told only where it does."""
 
 
-def value_of(results: Results, variant: Variant, decoding: str, metric: str, part: Part = "scores") -> float:
-    """Return a score's mean over seeds; NaN where a seed has none, or the variant was not trained."""
-    mine = [result[part].get(decoding, {}).get(metric) for result in results if result["variant"] == variant.name]
-    return statistics.fmean(mine) if mine and None not in mine else float("nan")
+class Score(NamedTuple):
+    """A score's mean over seeds."""
+
+    value: float
+    """NaN where a seed has none, or the variant was not trained."""
+    blocks: tuple[float, ...] = ()
+    """The same of each block of the test pictures, where that was told."""
+
+
+_NONE = Score(float("nan"))
+
+
+def score_of(results: Results, variant: Variant, decoding: str, metric: str, part: Part = "scores") -> Score:
+    """Return a score of a variant, decoded in some way."""
+    mine = [result for result in results if result["variant"] == variant.name]
+    values = [result[part].get(decoding, {}).get(metric) for result in mine]
+    if not mine or None in values:
+        return _NONE
+    blocks = [result["blocks"][part].get(decoding, {}).get(metric, []) for result in mine]
+    return Score(statistics.fmean(values), _means(blocks))
+
+
+def _means(blocks: Sequence[Sequence[float | None]]) -> tuple[float, ...]:
+    """Means over seeds, block by block; none where a block has no score."""
+    every = list(zip(*blocks, strict=True))
+    return tuple(statistics.fmean(its) for its in every) if all(None not in its for its in every) else ()  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def claims(results: Results, poses: Sequence[Row]) -> list[Claim]:
@@ -48,26 +82,42 @@ def claims(results: Results, poses: Sequence[Row]) -> list[Claim]:
 
 
 def _better(
-    key: str, text: str, one: float, other: float, *, less: bool = False, target: float = 0.0, unit: str = "points"
+    key: str, text: str, one: Score, other: Score, *, less: bool = False, target: float = 0.0, unit: str = "points"
 ) -> Claim:
-    """A claim that one is better than the other: more, or less, by at least the target."""
-    value = other - one if less else one - other
-    return Claim(id=key, text=f"{text} (difference, {unit})", value=value, target=target)
+    """A claim that one is better than the other, more or less: by the target, and by more than chance may have made.
+
+    That is one standard error of the difference, by how much it varies over blocks of the test pictures.
+    """
+    value = other.value - one.value if less else one.value - other.value
+    error = 0.0
+    if len(one.blocks) == len(other.blocks) > 1:
+        apart = [first - second for first, second in zip(one.blocks, other.blocks, strict=True)]
+        error = statistics.stdev(apart) / math.sqrt(len(apart))
+    told = f"{unit}, at least its standard error" if error > target else unit
+    return Claim(id=key, text=f"{text} (difference, {told})", value=value, target=max(target, error, _TINY))
 
 
 def _decoding_claims(results: Results) -> list[Claim]:
     """What different ways to decode the base network's proposals are worth."""
 
-    def of(decoding: str, metric: str) -> float:
-        return value_of(results, BASE, decoding, metric)
+    def of(decoding: str, metric: str) -> Score:
+        return score_of(results, BASE, decoding, metric)
 
-    narrow, wide = (max(of(swept(distance, iou), "ap_percent") for distance in DISTANCES_M)
+    def best(metric: str, names: Iterable[str], *, least: bool = False) -> Score:
+        return (min if least else max)((of(name, metric) for name in names), key=lambda score: score.value)
+
+    narrow, wide = (best("ap_percent", [swept(distance, iou) for distance in DISTANCES_M])
                     for iou in (IOUS[-1], IOUS[0]))  # fmt: skip
-    errors = [min(of(swept(distance, iou), "mpjpe_mm") for iou in IOUS) for distance in (0.125, 0.03)]
+    errors = [best("mpjpe_mm", [swept(far, iou) for iou in IOUS], least=True) for far in (0.125, 0.03)]
+    ppi = [PPI, *(swept(distance, iou) for distance in DISTANCES_M for iou in IOUS)]
+    nms = [NMS, *map(suppressing, IOUS)]
+    told = "each with its best thresholds"
     return [
-        _better("ppi-ap", "integration (PPI) has a higher AP than NMS", of(PPI, "ap_percent"), of(NMS, "ap_percent")),
-        _better("ppi-pckh", "and a higher PCKh", of(PPI, "pckh_percent"), of(NMS, "pckh_percent")),
-        _better("ppi-mpjpe", "and a lower MPJPE", of(PPI, "mpjpe_mm"), of(NMS, "mpjpe_mm"), less=True, unit="mm"),
+        _better("ppi-ap", f"integration (PPI) has a higher AP than NMS, {told}", best("ap_percent", ppi),
+                best("ap_percent", nms)),
+        _better("ppi-pckh", f"and a higher PCKh, {told}", best("pckh_percent", ppi), best("pckh_percent", nms)),
+        _better("ppi-mpjpe", "and a lower MPJPE of the people whom both find", _both(results, PPI), _both(results, NMS),
+                less=True, unit="mm"),
         _better("rescoring-ppi", "rescoring raises the AP of PPI", of(PPI, "ap_percent"), of(PLAIN_PPI, "ap_percent")),
         _better("rescoring-nms", "rescoring raises the AP of NMS", of(NMS, "ap_percent"), of(PLAIN_NMS, "ap_percent")),
         _better("second-estimate", "the second estimate has a higher AP than the first one of the same network",
@@ -87,8 +137,8 @@ def _decoding_claims(results: Results) -> list[Claim]:
 def _training_claims(results: Results) -> list[Claim]:
     """What parts of the network are worth, each trained anew without it."""
 
-    def of(variant: Variant, metric: str, part: Part = "scores") -> float:
-        return value_of(results, variant, PPI, metric, part)
+    def of(variant: Variant, metric: str, part: Part = "scores", decoding: str = PPI) -> Score:
+        return score_of(results, variant, decoding, metric, part)
 
     middle = [of(variant, "mpjpe_mm") for variant in (BASE, MANY_ANCHORS)]
     return [
@@ -99,7 +149,8 @@ def _training_claims(results: Results) -> list[Claim]:
                 of(BASE, "ap_percent", "truncated"), of(WHOLE_ONLY, "ap_percent", "truncated")),
         _better("upper-truncated-pckh", "and their PCKh", of(BASE, "pckh_percent", "truncated"),
                 of(WHOLE_ONLY, "pckh_percent", "truncated")),
-        _better("3d-ap", "learning 3D beside 2D raises AP in 2D", of(BASE, "ap_percent"), of(FLAT, "ap_percent")),
+        _better("3d-ap", "learning 3D beside 2D raises AP in 2D, both by NMS, which does without 3D",
+                *(of(variant, "ap_percent", decoding=NMS) for variant in (BASE, FLAT))),
         _better("align-ap", "RoIAlign has a higher AP than RoI pooling, on one map of stride 16",
                 of(ALIGNED, "ap_percent"), of(POOLED, "ap_percent")),
         _better("align-mpjpe", "and a lower MPJPE", of(ALIGNED, "mpjpe_mm"), of(POOLED, "mpjpe_mm"), less=True,
@@ -111,8 +162,17 @@ def _training_claims(results: Results) -> list[Claim]:
     ]  # fmt: skip
 
 
-def _least(values: Sequence[float]) -> float:
-    return float("nan") if any(math.isnan(value) for value in values) else min(values)
+def _both(results: Results, kind: str) -> Score:
+    """MPJPE by a kind of decoding, of the people whom integration and suppression find."""
+    mine = [result["both_found"] for result in results if result["variant"] == BASE.name]
+    values = [its["mpjpe_mm"][kind] for its in mine]
+    return (
+        Score(statistics.fmean(values), _means([its["blocks"][kind] for its in mine])) if None not in values else _NONE
+    )
+
+
+def _least(scores: Sequence[Score]) -> Score:
+    return _NONE if any(math.isnan(score.value) for score in scores) else min(scores)
 
 
 def _source_claims(results: Results) -> list[Claim]:
@@ -121,8 +181,8 @@ def _source_claims(results: Results) -> list[Claim]:
     steps = ((FROM_MADE, FROM_ONE, "one", "pictures of one motion capture beside poses made by rule"),
              (FROM_ONE, FROM_ALL, "all", "pictures of all motion capture instead of one"))  # fmt: skip
     for before, after, key, what in steps:
-        ap = [value_of(results, variant, PPI, "ap_percent") for variant in (after, before)]
-        error = [value_of(results, variant, PPI, "mpjpe_mm") for variant in (after, before)]
+        ap = [score_of(results, variant, PPI, "ap_percent") for variant in (after, before)]
+        error = [score_of(results, variant, PPI, "mpjpe_mm") for variant in (after, before)]
         made += [
             _better(f"source-{key}-ap", f"{what} raise AP, in as many steps", *ap),
             _better(f"source-{key}-mpjpe", f"{what} lower MPJPE", *error, less=True, unit="mm"),

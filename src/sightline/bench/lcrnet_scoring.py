@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from sightline.skeleton import Skeleton, landmark_of
 from sightline.training.lcrnet_scores import SceneScores, scores_of, told
 from sightline.training.scenes import Scene, Scenes
 
-VERSION: Final = 2
+VERSION: Final = 3
 """To be raised whenever other scores follow from the same network, so that no older ones are taken from a cache."""
 PPI, NMS = "PPI", "NMS"
 PLAIN_PPI, PLAIN_NMS = "PPI without rescoring", "NMS without rescoring"
@@ -30,6 +30,9 @@ _LEAST: Final = (0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.9)
 """Scores from which somebody is taken to be there; the one of the best F-measure is told with its errors."""
 _NEAR: Final = 0.5
 """Overlap from which a proposal may be of somebody."""
+BLOCKS: Final = 8
+"""The test pictures are split into so many blocks, whose scores tell how sure a difference is."""
+BLOCK_SCORES: Final = ("ap_percent", "pckh_percent", "mpjpe_mm")
 
 
 def decodings(least_score: float, *, every: bool) -> dict[str, Decoding]:
@@ -39,10 +42,16 @@ def decodings(least_score: float, *, every: bool) -> dict[str, Decoding]:
     if not every:
         return found
     found |= {PLAIN_PPI: replace(usual, rescore=False), PLAIN_NMS: replace(usual, rescore=False, integrate=False)}
-    for distance in DISTANCES_M:
-        for iou in IOUS:
+    for iou in IOUS:
+        found[suppressing(iou)] = replace(usual, integrate=False, integration=Integration(iou=iou))
+        for distance in DISTANCES_M:
             found[swept(distance, iou)] = replace(usual, integration=Integration(iou=iou, distance_m=distance))
     return found
+
+
+def suppressing(iou: float) -> str:
+    """Return the name of suppression with this threshold."""
+    return f"NMS, IoU {iou:g}"
 
 
 def swept(distance_m: float, iou: float) -> str:
@@ -83,14 +92,20 @@ def scores_of_variant(network: LcrNet, scenes: Scenes, *, least_score: float, ev
     cut_off = [scene._replace(sure=scene.sure & its) for scene, its in zip(truth, cut, strict=True)]
     with_cut = [row for row, scene in enumerate(cut_off) if scene.sure.any()]
     only_cut = [cut_off[row] for row in with_cut]
+    its_own = {name: [people[name][row] for row in with_cut] for name in (PPI, NMS) if only_cut}
+    truncated = {name: judged(found, only_cut) for name, found in its_own.items()}
     return {
         "people": int(sum(scene.sure.sum() for scene in truth)),
         "truncated_people": int(sum(scene.sure.sum() for scene in only_cut)),
         "scores": scores,
-        "truncated": {
-            name: judged([people[name][row] for row in with_cut], only_cut) for name in (PPI, NMS) if only_cut
+        "truncated": truncated,
+        "blocks": {
+            "scores": {name: by_block(found, truth, scores[name]["least_score"]) for name, found in people.items()},
+            "truncated": {name: by_block(found, only_cut, truncated[name]["least_score"])
+                          for name, found in its_own.items()},
         },
-    }
+        "both_found": both_found(people, truth, scores) if every else None,
+    }  # fmt: skip
 
 
 def first_estimate(network: LcrNet) -> LcrNet:
@@ -125,6 +140,69 @@ def judged(people: Sequence[Modes], truth: Sequence[Scene]) -> dict[str, float |
         "f_percent": _finite(100 * share[least]),
         "least_score": least,
     }
+
+
+def by_block(
+    people: Sequence[Modes], truth: Sequence[Scene], least_score: float | None
+) -> dict[str, list[float | None]]:
+    """Return some scores of each block of pictures: every eighth picture is of one block.
+
+    Args:
+        people: scene by scene.
+        truth: the scenes.
+        least_score: from which somebody is found, for 3D errors.
+    """
+    told: dict[str, list[float | None]] = {name: [] for name in BLOCK_SCORES}
+    for block in range(min(BLOCKS, len(truth))):
+        found, its = people[block::BLOCKS], truth[block::BLOCKS]
+        told["ap_percent"].append(_finite(100 * scores_of(found, its, placed=False).ap))
+        told["pckh_percent"].append(_finite(100 * _pckh(found, its)))
+        surest = [_above(modes, least_score or 0.0) for modes in found]
+        told["mpjpe_mm"].append(_finite(1000 * scores_of(surest, its, placed=False).mpjpe_m))
+    return told
+
+
+def both_found(
+    people: Mapping[str, Sequence[Modes]], truth: Sequence[Scene], scores: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return MPJPE by integration and by suppression of the same people: those whom both find.
+
+    Each has the threshold of overlap, and integration the distance, that its AP is best with.
+    """
+    best = {}
+    for kind, names in ((PPI, [PPI, *(swept(far, iou) for far in DISTANCES_M for iou in IOUS)]),
+                        (NMS, [NMS, *map(suppressing, IOUS)])):  # fmt: skip
+        best[kind] = max(names, key=lambda name: scores[name]["ap_percent"] or 0.0)
+    errors = {kind: _errors(people[name], truth, scores[name]["least_score"]) for kind, name in best.items()}
+    both = np.isfinite(errors[PPI]) & np.isfinite(errors[NMS])
+    block = np.concatenate([np.full(int(scene.sure.sum()), row % BLOCKS) for row, scene in enumerate(truth)])
+    return {
+        "people": int(both.sum()),
+        "decodings": best,
+        "mpjpe_mm": {kind: _finite(1000 * _mean(its[both])) for kind, its in errors.items()},
+        "blocks": {
+            kind: [_finite(1000 * _mean(its[both & (block == number)])) for number in range(min(BLOCKS, len(truth)))]
+            for kind, its in errors.items()
+        },
+    }
+
+
+def _errors(people: Sequence[Modes], truth: Sequence[Scene], least_score: float) -> Float[np.ndarray, " person"]:
+    """The 3D error (m) of everybody who is seen well enough, over all scenes; NaN of those who are not found."""
+    found = []
+    for modes, scene in zip(people, truth, strict=True):
+        modes = _above(modes, least_score)
+        everybody = There(scene.points_px.astype(np.float64), scene.head_px.astype(np.float64))
+        who = assigned(Found(modes.poses_px, modes.scores), everybody)
+        error = np.full(len(scene.sure), np.nan)
+        apart = np.linalg.norm(modes.joints_m[who >= 0] - scene.joints_m[who[who >= 0]], axis=-1)
+        error[who[who >= 0]] = apart.mean(-1)
+        found.append(error[scene.sure])
+    return np.concatenate(found)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def f_measure(scores: SceneScores) -> float:

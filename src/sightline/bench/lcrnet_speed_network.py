@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from sightline.bench.lcrnet_proposals import made_anchors, made_proposals
 from sightline.bench.lcrnet_speed_decoding import best_of
 from sightline.errors import InputError, UsageError
 from sightline.methods.lcrnet.decode import integrated
-from sightline.methods.lcrnet.heads import ByClass
+from sightline.methods.lcrnet.heads import Heads
 from sightline.methods.lcrnet.network import MOST_PROPOSALS, LcrNet
 from sightline.methods.lcrnet.people import looked_at, people_of
 from sightline.methods.lcrnet.weights import load_lcrnet
@@ -30,10 +31,14 @@ from sightline.synth.stream import Scenes
 
 PEOPLE: Final = 4
 RANK: Final = 64
-KINDS: Final = ("nothing", "320 × 240 px", "6000 × 4000 px", "60 people")
-"""Whose memory is measured: of the libraries and the network alone; of pictures; and of as many proposals as a picture
-may have, about so many people."""
-_CROWD: Final = 60
+CROWD: Final = 60
+_LARGE_LOOK_PX: Final = 640
+NOTHING, SMALL, LARGE = "nothing", "320 × 240 px", "6000 × 4000 px"
+CROWDED: Final = f"{CROWD} people, looked at in {_LARGE_LOOK_PX} px"
+MOST: Final = f"{MOST_PROPOSALS} proposals of {CROWD} people"
+KINDS: Final = (NOTHING, SMALL, LARGE, CROWDED, MOST)
+"""Whose memory is measured: of the libraries and the network alone; of pictures; of a rendered crowd in a larger look;
+and of as many proposals as a picture may have."""
 _CHILD: Final = "import sys; from sightline.bench.lcrnet_speed_network import print_peak; print_peak(*sys.argv[1:])"
 
 
@@ -54,9 +59,9 @@ def the_network(weights: str | None) -> tuple[LcrNet, str]:
         return LcrNet(config.model, made_anchors(config.anchors)).eval(), "random"
 
 
-def crowd_pictures(count: int, long_px: int) -> list[UInt8[np.ndarray, "height width 3"]]:
-    """Return rendered pictures of four people each, 4 : 3."""
-    config = replace(street(), image_sizes=((long_px, 3 * long_px // 4),), crowd=CrowdDraw(people=(PEOPLE, PEOPLE)))
+def crowd_pictures(count: int, long_px: int, people: int = PEOPLE) -> list[UInt8[np.ndarray, "height width 3"]]:
+    """Return rendered pictures of so many people each, 4 : 3."""
+    config = replace(street(), image_sizes=((long_px, 3 * long_px // 4),), crowd=CrowdDraw(people=(people, people)))
     make = Scenes(config=config, poses=ProceduralPoses(), seed=50)
     return [np.asarray(make(index).image) for index in range(count)]
 
@@ -92,22 +97,32 @@ def _frames(network: LcrNet, pictures: Sequence[np.ndarray], repeats: int) -> di
 def memory_rows(kinds: Sequence[str], weights: str | None) -> list[dict[str, Any]]:
     """Return the most memory that a process of its own has held for each kind, and how much it is beyond the first."""
     rows: list[dict[str, Any]] = []
-    for kind in kinds:
-        words = [sys.executable, "-c", _CHILD, kind, *([] if weights is None else [weights])]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            said = done.stderr.strip().splitlines()
-            raise InputError(f"memory of {kind}: the process failed: {said[-1] if said else done.returncode}")
-        rows.append({"what": f"memory, {kind}", **json.loads(done.stdout.splitlines()[-1])})
-        rows[-1]["beyond_mebibytes"] = rows[-1]["peak_mebibytes"] - rows[0]["peak_mebibytes"]
+    with TemporaryDirectory() as folder:
+        for kind in kinds:
+            crowd = Path(folder) / "crowd.npy"
+            if kind == CROWDED:
+                np.save(crowd, crowd_pictures(1, _LARGE_LOOK_PX, CROWD)[0])
+            words = [sys.executable, "-c", _CHILD, kind, str(crowd), *([] if weights is None else [weights])]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                said = done.stderr.strip().splitlines()
+                raise InputError(f"memory of {kind}: the process failed: {said[-1] if said else done.returncode}")
+            rows.append({"what": f"memory, {kind}", **json.loads(done.stdout.splitlines()[-1])})
+            rows[-1]["beyond_mebibytes"] = rows[-1]["peak_mebibytes"] - rows[0]["peak_mebibytes"]
     return rows
 
 
-def print_peak(kind: str, weights: str | None = None) -> None:
-    """Do one thing, and print the most memory that this process has held: what the process of each kind runs."""
+def print_peak(kind: str, crowd: str, weights: str | None = None) -> None:
+    """Do one thing, and print the most memory that this process has held: what the process of each kind runs.
+
+    Args:
+        kind: one of `KINDS`.
+        crowd: file of the picture of a crowd, where that is the kind.
+        weights: see `the_network`.
+    """
     torch.set_num_threads(1)
     network, whose = the_network(weights)
-    proposals = _done(kind, network)
+    proposals = _done(kind, network, Path(crowd))
     print(json.dumps({"weights": whose, "proposals": proposals, "peak_mebibytes": _peak_mebibytes()}))
 
 
@@ -125,37 +140,42 @@ def _peak_mebibytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _done(kind: str, network: LcrNet) -> int:
-    if kind == "nothing":
+def _done(kind: str, network: LcrNet, crowd: Path) -> int:
+    if kind == NOTHING:
         return 0
-    if kind == "60 people":
-        crowd = made_proposals(MOST_PROPOSALS, people=_CROWD, anchors=network.anchors, boxes=10 * _CROWD)
-        integrated(crowd, network.skeleton)
-        return len(crowd.scores)
-    width, height = (int(word) for word in kind.split()[:3:2])
-    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    if kind == MOST:
+        proposals = made_proposals(MOST_PROPOSALS, people=CROWD, anchors=network.anchors, boxes=10 * CROWD)
+        integrated(proposals, network.skeleton)
+        return len(proposals.scores)
+    if kind == CROWDED:
+        network, picture = network.looking_at(_LARGE_LOOK_PX), np.load(crowd)
+    else:
+        width, height = (int(word) for word in kind.split()[:3:2])
+        picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     (looked,) = looked_at(network, [picture])
     people_of(looked, network)
     return len(looked.proposals.scores)
 
 
 def regression_rows() -> list[dict[str, Any]]:
-    """Return what the regression layer of the paper's network takes: for all classes at once, as asked for, of a rank.
+    """Return what regression takes in the paper's network: for all classes at once, as asked for, of a rank.
 
-    Parameters in single precision; numbers of a picture are what the layer gives for its boxes, of which only those
-    of classes that score enough are looked at, 500 at least.
+    Parameters (single precision) of both estimates' layers and of what sums up the first one; numbers of a picture are
+    what a layer gives for its boxes, of which only those of classes that score enough are looked at, 500 at least.
     """
     config = lcrnet_paper()
-    hidden, size = config.model.hidden, 5 * len(get_skeleton(config.skeleton))
-    classes = 2 * config.anchors
+    model, size, classes = config.model, 5 * len(get_skeleton(config.skeleton)), 2 * config.anchors
     asked = 500 * size
     with torch.device("meta"):
-        layers = {rank: ByClass(classes, size, hidden, rank) for rank in (0, RANK)}
-    counts = {rank: sum(value.numel() for value in layer.parameters()) for rank, layer in layers.items()}
-    dense = (classes + 1) * size * (hidden + 1)
-    every = config.model.proposals * (classes + 1) * size
+        heads = {rank: Heads(1, model.hidden, classes, size, summary=model.summary, rank=rank) for rank in (0, RANK)}
+    counts = {
+        rank: sum(value.numel() for name, value in its.named_parameters() if "pose" in name)
+        for rank, its in heads.items()
+    }
+    of_background = 2 * size * (model.hidden + 1) + model.summary * size
+    every = model.proposals * (classes + 1) * size
     kinds = (
-        ("all classes and background at once", dense, every),
+        ("all classes and background at once", counts[0] + of_background, every),
         ("classes that are asked for", counts[0], asked),
         (f"the same of rank {RANK}", counts[RANK], asked),
     )

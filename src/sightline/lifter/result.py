@@ -61,7 +61,7 @@ class Row:
     """The person as the detector gave them, in its own joints."""
 
 
-_RIVAL_SHARE, _RIVAL_APART_M = 0.15, 0.06
+RIVAL_SHARE, _RIVAL_APART_M = 0.15, 0.06
 """A competing pose is told where it is so likely, and its joints so far from the pose that was chosen in the mean."""
 
 
@@ -101,7 +101,7 @@ def _rivals(lifted: LiftedPeople, number: int, camera: Camera) -> tuple[Hypothes
             root_depth_canonical=canonical_depth(others[row], camera),
         )
         for row in np.argsort(-shares, kind="stable")
-        if shares[row] >= _RIVAL_SHARE and apart[row] >= _RIVAL_APART_M and np.isfinite(others[row]).all()
+        if shares[row] >= RIVAL_SHARE and apart[row] >= _RIVAL_APART_M and np.isfinite(others[row]).all()
     ]
     return tuple(told) or None
 

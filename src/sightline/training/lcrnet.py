@@ -19,7 +19,8 @@ from sightline.training.module import RunModule
 from sightline.training.scenes import SceneBatch, SceneBatches, Scenes
 
 VALIDATION_SCENES: Final = 100
-_STEP_DOWN: Final = 0.8
+_STEP_DOWN: Final = 0.6
+"""Share of the steps before the rate is a tenth: the paper's 300,000 of 500,000."""
 
 
 class LcrNetModule(RunModule[LcrNet]):

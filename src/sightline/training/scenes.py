@@ -26,7 +26,7 @@ from sightline.synth.rendered import Rendered
 from sightline.training.batches import EndlessBatches
 
 SEEN_SHARE: Final = 0.3
-"""Who is hidden or cut off more than this is neither learnt from nor taken for background."""
+"""Of whom less than this is seen, hidden or cut off, is neither learnt from nor taken for background."""
 HINTED_SHARE: Final = 0.02
 """Of whom less than this is seen, nobody can know."""
 JOINTS_INSIDE: Final = 5

@@ -6,7 +6,7 @@ follow the paper's text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -74,6 +74,8 @@ class Integration:
     PCKh, 0.03 for AP."""
     leg_weight: float = 0.1
     """What knees and ankles of upper-body classes count for in the mean."""
+    spreads: bool = True
+    """Whether the spreads of poses and sizes are told, which the paper does not have; else they are NaN."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.iou < 1 and self.distance_m >= 0 and 0 < self.leg_weight <= 1):
@@ -144,7 +146,7 @@ def integrated(proposals: Proposals, skeleton: Skeleton, config: Integration = I
     order = _falling(proposals.scores)
     group = _groups(pose_boxes(proposals.poses_px)[order], config.iou)
     mode = _modes(proposals.joints_m[order], group, config.distance_m)
-    return _means(proposals, order, group, mode, skeleton, config.leg_weight)
+    return _means(proposals, order, group, mode, skeleton, config)
 
 
 def suppressed(proposals: Proposals, skeleton: Skeleton, iou: float = Integration().iou) -> Modes:
@@ -162,7 +164,7 @@ def suppressed(proposals: Proposals, skeleton: Skeleton, iou: float = Integratio
     order = _falling(proposals.scores)
     _, first = np.unique(_groups(pose_boxes(proposals.poses_px)[order], iou), return_index=True)
     alone = np.arange(len(first))
-    return _means(proposals, order[first], alone, alone, skeleton, Integration().leg_weight)
+    return _means(proposals, order[first], alone, alone, skeleton, replace(Integration(), spreads=False))
 
 
 @lru_cache(maxsize=8)
@@ -231,7 +233,12 @@ def _begins(labels: Int[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
 
 
 def _means(
-    proposals: Proposals, order: np.ndarray, group: np.ndarray, mode: np.ndarray, skeleton: Skeleton, leg_weight: float
+    proposals: Proposals,
+    order: np.ndarray,
+    group: np.ndarray,
+    mode: np.ndarray,
+    skeleton: Skeleton,
+    config: Integration,
 ) -> Modes:
     """The modes of labelled proposals, which are told by falling score: `order` has their numbers."""
     by_mode = np.argsort(mode, kind="stable")
@@ -242,18 +249,20 @@ def _means(
     sums = _sums(scores, starts)
     scores = np.where(sums[own] > 0, scores, 1.0)  # a mode that scores nothing has a plain mean
     weights = np.tile(scores, (len(skeleton), 1, 1))
-    weights[_legs(skeleton)] *= np.where(proposals.upper[rows], leg_weight, 1.0)
+    weights[_legs(skeleton)] *= np.where(proposals.upper[rows], config.leg_weight, 1.0)
     totals, total = _sums(weights, starts), _sums(scores, starts)
     mean_px, mean = _sums(weights * px, starts) / totals, _sums(weights * metres, starts) / totals
-    off = mean.take(own, axis=-1)
-    off -= metres
-    off *= off
-    off *= weights
-    sigma = np.sqrt(_sums(off, starts) / totals)
-    size = _log_sizes(px, metres)
-    size_off = size - (_sums(scores * size, starts) / total)[own]
-    size_sigma = np.sqrt(_sums(scores * size_off**2, starts) / total)
-    sigma[..., count == 1], size_sigma[count == 1] = np.nan, np.nan
+    sigma, size_sigma = np.full_like(mean, np.nan), np.full_like(total, np.nan)
+    if config.spreads:
+        off = mean.take(own, axis=-1)
+        off -= metres
+        off *= off
+        off *= weights
+        sigma = np.sqrt(_sums(off, starts) / totals)
+        size = _log_sizes(px, metres)
+        size_off = size - (_sums(scores * size, starts) / total)[own]
+        size_sigma = np.sqrt(_sums(scores * size_off**2, starts) / total)
+        sigma[..., count == 1], size_sigma[count == 1] = np.nan, np.nan
     rank = _falling(sums)
     first = by_mode[starts[rank]]
     return Modes(
@@ -292,11 +301,16 @@ def _check(proposals: Proposals, skeleton: Skeleton) -> None:
     lengths = {name: len(part) for name, part in proposals._asdict().items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"proposals: expected as many of everything, got {lengths}")
-    if proposals.poses_px.shape[1] != len(skeleton) or proposals.joints_m.shape[1] != len(skeleton):
-        shapes = f"{proposals.poses_px.shape[1]} and {proposals.joints_m.shape[1]}"
-        raise ValueError(f"proposals: expected {len(skeleton)} joints ({skeleton.name}), got {shapes}")
-    for name in ("poses_px", "joints_m", "scores", "boxes_px"):
-        if not np.isfinite(getattr(proposals, name)).all():
+    joints = len(skeleton)
+    for name, shape in (("poses_px", (joints, 2)), ("joints_m", (joints, 3)), ("scores", ()), ("boxes_px", (4,))):
+        part = getattr(proposals, name)
+        if part.shape[1:] != shape:
+            told = " × ".join(map(str, shape)) or "one"
+            own = f"{skeleton.name}: {joints} joints"
+            raise ValueError(f"{name}: expected {told} of each ({own}), got {part.shape[1:]}")
+        if not np.isfinite(part).all():
             raise ValueError(f"{name}: expected finite numbers")
     if (proposals.scores < 0).any():
         raise ValueError("scores: expected numbers of at least 0")
+    if proposals.upper.dtype != bool or proposals.upper.ndim != 1:
+        raise ValueError(f"upper: expected a truth value for each, got {proposals.upper.dtype}")

@@ -94,6 +94,8 @@ class Maps(nn.Module):
         """
         if not stride:
             return
+        if not self._stages:
+            raise ValueError("frozen_stride: expected a network of timm's beside it, vgg16 has no stages to freeze")
         if stride not in self._stages:
             raise ValueError(f"frozen_stride: expected one of {', '.join(map(str, self._stages))}, got {stride}")
         assert isinstance(self.net, nn.ModuleDict)
@@ -173,7 +175,7 @@ class Pool(nn.Module):
         for number, stride in enumerate(self.strides):
             rows = torch.nonzero(level == number)[:, 0]
             found = roi_align(maps[str(number)], flat[rows].to(cells), self.points, 1 / stride, self.each, aligned=True)
-            cells = cells.index_copy(0, rows, found.to(cells))
+            cells.index_copy_(0, rows, found.to(cells))
         return functional.max_pool2d(cells, 2) if self.how == "align-max" else cells
 
 

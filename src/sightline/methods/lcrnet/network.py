@@ -25,7 +25,9 @@ from sightline.nn.backbones import as_input
 
 MOST_PROPOSALS: Final = 20_000
 """Of one picture, whatever the network thinks of it: this bounds memory."""
-_LEAST_LONG_PX, _MOST_LONG_PX = 32, 8192
+_LEAST_PX, _MOST_LONG_PX = 32, 4096
+_AT_ONCE: Final = 1000
+"""Boxes whose features are held at a time in prediction."""
 _BACKGROUND: Final = 0.3
 
 
@@ -75,7 +77,7 @@ class LcrNetConfig:
             "channels": 0,
             "proposals": 1,
             "proposals_training": 1,
-            "short_px": 32,
+            "short_px": _LEAST_PX,
         }
         for name, least in low.items():
             if getattr(self, name) < least:
@@ -115,7 +117,7 @@ class Sampling:
 
 
 class Losses(NamedTuple):
-    """L = L_loc + Σ over the estimates of (L_classif + L_reg) (eq. 1 to 5)."""
+    """L = L_loc + Σ over the estimates of (L_classif + w L_reg) (eq. 1 to 5, where w is 1: `Sampling.pose_weight`)."""
 
     objectness: Tensor
     box: Tensor
@@ -190,15 +192,15 @@ class LcrNet(nn.Module):
         all.
 
         Raises:
-            ValueError: for less than 32 px, or more than 8192.
+            ValueError: for less than 32 px, or more than 4096.
         """
-        if not _LEAST_LONG_PX <= long_px <= _MOST_LONG_PX:
-            raise ValueError(f"long_px: expected {_LEAST_LONG_PX} to {_MOST_LONG_PX} px, got {long_px}")
+        if not _LEAST_PX <= long_px <= _MOST_LONG_PX:
+            raise ValueError(f"long_px: expected {_LEAST_PX} to {_MOST_LONG_PX} px, got {long_px}")
         factor = long_px / self.config.long_px
         config = replace(
             self.config,
             long_px=long_px,
-            short_px=max(1, round(factor * self.config.short_px)),
+            short_px=max(_LEAST_PX, round(factor * self.config.short_px)),
             proposals=max(self.config.proposals, round(factor**2 * self.config.proposals)),
         )
         other = LcrNet(config, self.anchors)
@@ -271,11 +273,17 @@ class LcrNet(nn.Module):
         size = (image.shape[-2], image.shape[-1])
         maps, images = self._looked(image)
         boxes, _ = self.rpn(images, maps)
-        boxes = [clip_boxes_to_image(its.float(), size) for its in boxes]
-        head, estimate = self.heads(self.pool(maps, boxes).flatten(1))[-1]
-        scores = estimate.logits.float().softmax(-1)[:, 1:].split([len(its) for its in boxes])
-        features = estimate.features.split([len(its) for its in boxes])
-        return [self._proposals(head.pose, *parts) for parts in zip(boxes, scores, features, strict=True)]
+        found = []
+        for row, its in enumerate(boxes):
+            own, its = (
+                {name: level[row : row + 1] for name, level in maps.items()},
+                clip_boxes_to_image(its.float(), size),
+            )
+            parts = [self.heads(self.pool(own, [part]).flatten(1))[-1] for part in its.split(_AT_ONCE)]
+            scores = torch.cat([estimate.logits.float().softmax(-1)[:, 1:] for _, estimate in parts])
+            features = torch.cat([estimate.features for _, estimate in parts])
+            found.append(self._proposals(parts[0][0].pose, its, scores, features))
+        return found
 
     def _looked(self, image: Tensor) -> tuple[dict[str, Tensor], ImageList]:
         """Maps of pictures, and the pictures as torchvision's networks take them: with their sizes before padding."""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,8 +37,6 @@ class Decoding:
     integrate: bool = True
     """Whether proposals are integrated (PPI); otherwise the strongest of each place is taken (NMS)."""
     integration: Integration = field(default_factory=Integration)
-    alternatives: bool = False
-    """Whether all modes of a place are returned, and not the best one alone."""
     least_score: float = 0.6
     """What a mode's score, the sum of its proposals', has to be for somebody to be there. Here: what is best for the
     F-measure of people whom lcrnet-synth finds in crowds."""
@@ -69,12 +67,32 @@ def looked_at(network: LcrNet, pictures: Iterable[UInt8[np.ndarray, "height widt
 
 
 def people_of(looked: Looked, network: LcrNet, decoding: Decoding | None = None) -> Modes:
-    """Return the people whom a picture's proposals agree on, by falling score.
+    """Return the people whom a picture's proposals agree on, by falling score: the best mode of each place.
 
     Args:
         looked: of one picture.
         network: whose they are.
         decoding: how they become people.
+    """
+    modes = modes_of(looked, network, decoding)
+    rows = best_rows(modes, decoding)
+    return Modes(*(part[rows] for part in modes))
+
+
+def best_rows(modes: Modes, decoding: Decoding | None = None) -> Int[np.ndarray, " person"]:
+    """Return which modes are people: of each place the best one, if it scores enough."""
+    _, first = np.unique(modes.group, return_index=True)  # modes come by falling score
+    first.sort()
+    return first[modes.scores[first] >= (decoding or Decoding()).least_score]
+
+
+def modes_of(looked: Looked, network: LcrNet, decoding: Decoding | None = None) -> Modes:
+    """Return all modes of a picture's proposals by falling score, also those that score next to nothing.
+
+    Args:
+        looked: of one picture.
+        network: whose they are.
+        decoding: how they become modes.
     """
     decoding = decoding or Decoding()
     proposals = looked.proposals
@@ -82,14 +100,8 @@ def people_of(looked: Looked, network: LcrNet, decoding: Decoding | None = None)
         proposals = rescored(proposals, network.skeleton, SIGMA_BOX_PX / looked.scale)
     ranked = strongest(proposals, network.count)
     if decoding.integrate:
-        modes = integrated(ranked, network.skeleton, decoding.integration)
-    else:
-        modes = suppressed(ranked, network.skeleton, decoding.integration.iou)
-    keep = modes.scores >= decoding.least_score
-    if not decoding.alternatives:
-        _, first = np.unique(modes.group, return_index=True)  # modes come by falling score
-        keep &= np.isin(np.arange(len(keep)), first)
-    return Modes(*(part[keep] for part in modes))
+        return integrated(ranked, network.skeleton, decoding.integration)
+    return suppressed(ranked, network.skeleton, decoding.integration.iou)
 
 
 @torch.no_grad()
@@ -108,10 +120,14 @@ def _looked_at(network: LcrNet, picture: np.ndarray) -> Looked:
 def scaled(
     picture: UInt8[np.ndarray, "height width 3"], scale: float
 ) -> tuple[Float[Tensor, "3 rows columns"], Float[np.ndarray, "2"]]:
-    """Return a picture (0…1) scaled, antialiased, and by how much exactly, across and down."""
+    """Return a picture (0…1) scaled, antialiased, and by how much exactly, across and down.
+
+    It is scaled in whole numbers of 0 to 255, so that beside a large picture nothing of its size is held.
+    """
     height, width = picture.shape[:2]
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-    image = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
+    own = picture if picture.flags.writeable and picture.flags.c_contiguous else np.array(picture)
+    image = torch.from_numpy(own).permute(2, 0, 1)[None]
     if (rows, columns) != (height, width):
         image = functional.interpolate(image, (rows, columns), mode="bilinear", antialias=True)
-    return image[0], np.array([columns / width, rows / height])
+    return image[0].float() / 255, np.array([columns / width, rows / height])
