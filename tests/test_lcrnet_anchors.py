@@ -18,6 +18,8 @@ from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors, read_anch
 from sightline.methods.lcrnet.boxes import BOX_MARGIN, box_coordinates, points_of_box, pose_boxes, upper_rows
 from sightline.methods.lcrnet.views import ViewSpread, about_the_torso, drawn_views, torso_rows
 from sightline.skeleton import Skeleton, get_skeleton
+from sightline.training.anchors import AnchorConfig, fitted_anchors
+from sightline.training.data import Splits
 
 LCR13, H36M = get_skeleton("lcr13"), get_skeleton("h36m17")
 LEVEL = ViewSpread(pitch_deg=(0.0, 0.0), roll_deg=0.0, mirrored_share=0.0)
@@ -206,6 +208,13 @@ def test_what_is_no_file_of_anchors_is_refused(tmp_path: Path, change: dict[str,
 
 
 # ----------------------------------------------------------------------------------------------------------- command
+
+
+def test_the_fit_says_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    splits = Splits(train=poses(30), val=poses(30), test=poses(30), credit="made")
+    fitted_anchors(AnchorConfig(count=2, views=50), splits, progress=lambda done, count: told.append((done, count)))
+    assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
 def test_the_command_fits_anchors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -138,12 +138,18 @@ def test_normalised_poses_have_norm_1_about_their_middle() -> None:
         (lambda points: points, 0, "expected 1 to"),
         (lambda points: points, 9999, "expected 1 to 3000"),
         (lambda points: torch.where((torch.arange(13) < 11)[:, None], torch.nan, points), 1, "at least 3 annotated"),
-        (torch.zeros_like, 1, "all lie in one point"),
+        (torch.zeros_like, 1, "all lie in one point, not so in queries 0, 1, 2, 3, 4 and 1 more"),
+        (lambda points: points.index_fill(0, torch.tensor([4]), 7.0), 1, "one point, not so in query 4$"),
+        (
+            lambda points: points.index_fill(0, torch.tensor([1, 3]), torch.nan),
+            1,
+            "every query, not so in queries 1, 3$",
+        ),
     ],
 )
 def test_what_cannot_be_searched_is_refused(views: MocapViews, change, count: int, message: str) -> None:  # noqa: ANN001
     with pytest.raises(ValueError, match=message):
-        PoseIndex.search.__wrapped__(views.index, change(seen(2)[..., :2]), count)  # pyright: ignore
+        PoseIndex.search.__wrapped__(views.index, change(seen(6)[..., :2]), count)  # pyright: ignore
 
 
 def test_what_cannot_be_indexed_is_refused() -> None:

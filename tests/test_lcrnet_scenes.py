@@ -18,7 +18,10 @@ from sightline.landmarks import ALL_LANDMARKS, rows_of
 from sightline.methods.lcrnet.targets import TruePeople
 from sightline.methods.lcrnet.views import torso_rows
 from sightline.skeleton import get_skeleton
-from sightline.training.scene_sources import MixedScenes, mixed_scenes
+from sightline.synth.config import CrowdDraw, street
+from sightline.synth.poses import ProceduralPoses
+from sightline.synth.stream import Scenes as Pictures
+from sightline.training.scene_sources import MixedScenes, ScenesNow, mixed_scenes
 from sightline.training.scenes import (
     Scene,
     SceneAugment,
@@ -55,6 +58,15 @@ class Dots:
             image[y - 4 : y + 4, x - 4 : x + 4] = 255
         joints = rng.normal(size=(2, 13, 3)).astype(np.float32)
         return Scene(image, points, joints, np.array([True, index != 3]), np.full(2, 20.0, np.float32))
+
+
+def test_pictures_in_which_nobody_is_are_refused_before_anchors_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many of them, and not never."""
+    monkeypatch.setattr("sightline.training.scene_sources._MOST_FURTHER", 10)
+    config = replace(street(), image_sizes=((32, 24),), crowd=CrowdDraw(people=(0, 0)), backdrop_pool=2)
+    empty = ScenesNow(pictures=Pictures(config=config, poses=ProceduralPoses(), seed=1), count=3, skeleton=LCR13)
+    with pytest.raises(InputError, match="expected people in them, got 0 who are seen well in 13 pictures"):
+        empty.poses()
 
 
 def batches(augment: SceneAugment = PLAIN, **options: int) -> SceneBatches:

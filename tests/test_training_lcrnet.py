@@ -79,8 +79,10 @@ def test_shipped_weights_are_loaded_with_their_anchors(scenes: SetScenes, tmp_pa
     trained = train_lcrnet(RUN, scenes)
     passport = ship_lcrnet(trained, scenes, tmp_path, credit="fakes", command="a test")
     assert set(passport.expected[f"{len(scenes)} held-out pictures, lcr13"]) >= {
-        "ap_percent", "found_percent", "false_percent", "pck3d_all_percent",
+        "ap_percent", "pckh_percent", "found_percent", "false_percent", "pck3d_all_percent",
     }  # fmt: skip
+    by_joint = passport.expected[f"{len(scenes)} held-out pictures, lcr13, AP of each joint"]
+    assert set(by_joint) == {f"{joint}_percent" for joint in LCR13.joints}
     network, again = load_lcrnet(tmp_path / "lcrnet-test.json")
     assert again == passport
     assert not network.training

@@ -16,7 +16,7 @@ from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.lcrnet.people import Decoding, looked_at, people_of
 from sightline.metrics.people_2d import Found, There, assigned, pckh
 from sightline.skeleton import Skeleton, landmark_of
-from sightline.training.lcrnet_scores import SceneScores, scores_of, told
+from sightline.training.lcrnet_scores import SceneScores, pckh_of, scores_of, told
 from sightline.training.scenes import Scene, Scenes
 
 VERSION: Final = 3
@@ -136,7 +136,7 @@ def judged(people: Sequence[Modes], truth: Sequence[Scene]) -> dict[str, float |
     return {
         **told(scores_of(parts[least], truth)),
         "ap_percent": _finite(100 * scores_of(people, truth, placed=False).ap),
-        "pckh_percent": _finite(100 * _pckh(people, truth)),
+        "pckh_percent": _finite(100 * pckh_of(people, truth)),
         "f_percent": _finite(100 * share[least]),
         "least_score": least,
     }
@@ -156,7 +156,7 @@ def by_block(
     for block in range(min(BLOCKS, len(truth))):
         found, its = people[block::BLOCKS], truth[block::BLOCKS]
         told["ap_percent"].append(_finite(100 * scores_of(found, its, placed=False).ap))
-        told["pckh_percent"].append(_finite(100 * _pckh(found, its)))
+        told["pckh_percent"].append(_finite(100 * pckh_of(found, its)))
         surest = [_above(modes, least_score or 0.0) for modes in found]
         told["mpjpe_mm"].append(_finite(1000 * scores_of(surest, its, placed=False).mpjpe_m))
     return told
@@ -218,19 +218,6 @@ def _finite(value: float) -> float | None:
 def _above(modes: Modes, least: float) -> Modes:
     keep = modes.scores >= least
     return Modes(*(part[keep] for part in modes))
-
-
-def _pckh(people: Sequence[Modes], truth: Sequence[Scene]) -> float:
-    """PCKh of who is seen well enough; those who are not found have no joint right."""
-    poses, true, heads = [], [], []
-    for modes, scene in zip(people, truth, strict=True):
-        points = scene.points_px.astype(np.float64)
-        who = assigned(Found(modes.poses_px, modes.scores), There(points, scene.head_px.astype(np.float64)))
-        own = np.full(points.shape, np.nan)
-        own[who[who >= 0]] = modes.poses_px[who >= 0]
-        for part, found in ((poses, own), (true, points), (heads, scene.head_px.astype(np.float64))):
-            part.append(found[scene.sure])
-    return pckh(np.concatenate(poses), np.concatenate(true), np.concatenate(heads))
 
 
 def best_proposals(

@@ -191,8 +191,8 @@ class Fit:
         )
         torch.set_num_threads(self.threads)
         try:
-            with threadpool_limits(self.threads):
-                fitted = fitted_anchors(config, read_splits(library))
+            with threadpool_limits(self.threads), progress_bar("fitting") as progress:
+                fitted = fitted_anchors(config, read_splits(library), progress=progress)
         except ValueError as error:
             raise UsageError(f"fit anchors: {error}") from error
         write_anchors(fitted.anchors, self.out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ from sightline.skeleton import get_skeleton
 from sightline.training.data import Splits
 
 _OWN, _HELD_OUT = 0, 1
+_PARTS: Final = 3
 _MOST: Final = 20_000
 
 
@@ -49,8 +51,15 @@ class FittedAnchors(NamedTuple):
     held_out: Quantisation
 
 
-def fitted_anchors(config: AnchorConfig, splits: Splits) -> FittedAnchors:
+def fitted_anchors(
+    config: AnchorConfig, splits: Splits, *, progress: Callable[[int, int], None] | None = None
+) -> FittedAnchors:
     """Fit anchors to views of the training poses, and measure them on views of the test split's people.
+
+    Args:
+        config: what anchors are fitted to.
+        splits: whose poses.
+        progress: called with the number of parts done and of all: drawing, clustering, measuring.
 
     Raises:
         ValueError: for fewer views than anchors, or a joint set that does not follow from h36m17.
@@ -60,10 +69,16 @@ def fitted_anchors(config: AnchorConfig, splits: Splits) -> FittedAnchors:
     def views(joints_world: Float[Tensor, "frame 17 3"], count: int, which: int) -> Float[Tensor, "view joint 3"]:
         return drawn_views(joints_world, count, skeleton, step_generator(config.seed, which), config.spread)
 
+    told = progress or (lambda done, count: None)
+    told(0, _PARTS)
     train = views(splits.train, config.views, _OWN)
+    told(1, _PARTS)
     anchors = fit_anchors(train, config.count, skeleton, seed=config.seed)
+    told(2, _PARTS)
     held_out = views(splits.test, min(config.views, _MOST), _HELD_OUT)
-    return FittedAnchors(anchors, quantisation(anchors, train[:_MOST]), quantisation(anchors, held_out))
+    found = FittedAnchors(anchors, quantisation(anchors, train[:_MOST]), quantisation(anchors, held_out))
+    told(_PARTS, _PARTS)
+    return found
 
 
 def quantisation(anchors: AnchorPoses, joints_m: Float[Tensor, "view joint 3"]) -> Quantisation:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from sightline.methods.lcrnet.anchors import AnchorPoses
 from sightline.methods.lcrnet.network import LcrNet
 from sightline.training.config import LcrNetRunConfig
-from sightline.training.lcrnet_scores import scored_scenes
+from sightline.training.lcrnet_scores import scored_scenes, single
 from sightline.training.module import RunModule
 from sightline.training.scenes import SceneBatch, SceneBatches, Scenes
 
@@ -71,7 +71,7 @@ class LcrNetModule(RunModule[LcrNet]):
             scores = scored_scenes(network, self._val, rows)
         finally:
             network.train(training)
-        told = {name: value for name, value in scores._asdict().items() if math.isfinite(value)}
+        told = {name: value for name, value in single(scores).items() if math.isfinite(value)}
         self.log_dict({f"val/{name}": value for name, value in told.items()}, batch_size=count)
 
     def train_dataloader(self) -> DataLoader:

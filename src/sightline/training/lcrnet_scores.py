@@ -17,7 +17,7 @@ from sightline.methods.lcrnet.decode import Modes
 from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.lcrnet.people import Decoding, looked_at, people_of
 from sightline.metrics.functional import mrpe, pa_mpjpe, pck3d
-from sightline.metrics.people_2d import Found, There, assigned, average_precision, likest
+from sightline.metrics.people_2d import Found, There, assigned, average_precision, likest, pckh
 from sightline.training.scenes import Scene, Scenes
 
 _ON: Final = 0.5
@@ -28,9 +28,12 @@ class SceneScores(NamedTuple):
     """Of people who are seen well enough; poses on others count neither way."""
 
     ap: float
-    """Average precision of joints by PCKh, the mean over joints, 0 to 1."""
+    """Average precision of joints by PCKh, the mean over joints, 0 to 1, of the poses that are told: precision at
+    lower scores than the decoding's least one counts as none."""
+    pckh: float
+    """Share of the joints nearer than half a head, in the picture; who is not found has none right."""
     found: float
-    """Share of the people who have a pose."""
+    """Share of the people who have a pose: the one of which most joints are right by PCKh, one at least."""
     false: float
     """Poses that are nobody's, or somebody's once more, for each person."""
     mpjpe_m: float
@@ -41,9 +44,11 @@ class SceneScores(NamedTuple):
     """Share of the joints of who is found that are nearer than 150 mm, both poses about the middle of the torso."""
     pck3d_all: float
     """The same of all people: who is not found has no joint right, as on MuPoTS-3D."""
-    mrpe_m: float
+    mrpe_m: float = float("nan")
     """Mean error of where the middle of the torso is in the camera's frame, of who is found and can be placed as
     `predict` places people; NaN where no scene knows its camera and its people's places."""
+    ap_joints: tuple[float, ...] = ()
+    """Average precision of each joint; NaN of those that nobody has."""
 
 
 def scored_scenes(
@@ -85,9 +90,11 @@ def scores_of(people: Sequence[Modes], truth: Sequence[Scene], *, placed: bool =
         for joints in ([part.own.joints_m for part in parts], [part.joints_m for part in parts])
     )
     known, nothing = sum(len(part.there.head_px) for part in parts), float("nan")
+    precision = average_precision([part.found for part in parts], [part.there for part in parts])
     right = float(pck3d(predicted, true, alignment="none")) if len(predicted) else nothing
     return SceneScores(
-        ap=average_precision([part.found for part in parts], [part.there for part in parts]).mean,
+        ap=precision.mean,
+        pckh=pckh_of(people, truth),
         found=len(predicted) / known if known else nothing,
         false=sum(part.false for part in parts) / known if known else nothing,
         mpjpe_m=float((predicted - true).norm(dim=-1).mean()) if len(predicted) else nothing,
@@ -95,18 +102,39 @@ def scores_of(people: Sequence[Modes], truth: Sequence[Scene], *, placed: bool =
         pck3d=right,
         pck3d_all=(right * len(predicted) / known if len(predicted) else 0.0) if known else nothing,
         mrpe_m=_place_error(parts) if placed else nothing,
+        ap_joints=tuple(precision.joints.tolist()),
     )
 
 
+def pckh_of(people: Sequence[Modes], truth: Sequence[Scene]) -> float:
+    """Return PCKh of who is seen well enough; those who are not found have no joint right."""
+    poses, true, heads = [], [], []
+    for modes, scene in zip(people, truth, strict=True):
+        points, head_px = scene.points_px.astype(np.float64), scene.head_px.astype(np.float64)
+        who = assigned(Found(modes.poses_px, modes.scores), There(points, head_px))
+        own = np.full(points.shape, np.nan)
+        own[who[who >= 0]] = modes.poses_px[who >= 0]
+        for part, found in ((poses, own), (true, points), (heads, head_px)):
+            part.append(found[scene.sure])
+    return float(pckh(np.concatenate(poses), np.concatenate(true), np.concatenate(heads)))
+
+
 def told(scores: SceneScores) -> dict[str, float | None]:
-    """Return scores with their units: shares in percent, metres in millimetres; None for what there is none of."""
-    lengths = {name: name.endswith("_m") for name in scores._fields}
+    """Return scores with their units: shares in percent, metres in millimetres; None for what there is none of.
+
+    Those of each joint are not among them.
+    """
     return {
-        f"{name.removesuffix('_m')}_mm" if lengths[name] else f"{name}_percent": (
-            float((1000 if lengths[name] else 100) * value) if math.isfinite(value) else None
+        f"{name.removesuffix('_m')}_mm" if name.endswith("_m") else f"{name}_percent": (
+            float((1000 if name.endswith("_m") else 100) * value) if math.isfinite(value) else None
         )
-        for name, value in scores._asdict().items()
+        for name, value in single(scores).items()
     }
+
+
+def single(scores: SceneScores) -> dict[str, float]:
+    """Return the scores that are one number each."""
+    return {name: value for name, value in scores._asdict().items() if name != "ap_joints"}
 
 
 class _Paired(NamedTuple):

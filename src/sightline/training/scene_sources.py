@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sightline.data.virtual import step_generator
+from sightline.errors import InputError
 from sightline.methods.lcrnet.views import about_the_torso
 from sightline.skeleton import Skeleton
 from sightline.synth.stream import Scenes as Pictures
@@ -21,6 +22,8 @@ from sightline.training.scenes import Scene, Scenes, both_ways, scene_of
 MOST_POSES: Final = 200_000
 """To which anchors are fitted."""
 _LEAST_POSES: Final = 64
+_MOST_FURTHER: Final = 2_000
+"""Pictures beyond their number that are drawn for so many poses."""
 _POSES_SEED: Final = 78
 
 
@@ -77,9 +80,16 @@ class ScenesNow:
         return scene_of(self.pictures(index), self.skeleton)
 
     def poses(self) -> Float[Tensor, "person joint 3"]:
-        """Return everybody's pose, and mirrored ones; of few pictures those of further ones too, which anchors need."""
+        """Return everybody's pose, and mirrored ones; of few pictures those of further ones too, which anchors need.
+
+        Raises:
+            InputError: where hardly anybody is in them.
+        """
         found, row = [], 0
         while row < self.count or sum(len(its) for its in found) < _LEAST_POSES:
+            if row >= self.count + _MOST_FURTHER:
+                people = sum(len(its) for its in found)
+                raise InputError(f"pictures: expected people in them, got {people} who are seen well in {row} pictures")
             scene, row = scene_of(self.pictures(row), self.skeleton), row + 1
             found.append(torch.from_numpy(scene.joints_m[scene.sure]))
         return both_ways(about_the_torso(torch.cat(found), self.skeleton), self.skeleton)

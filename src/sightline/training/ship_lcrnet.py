@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -32,8 +33,14 @@ def ship_lcrnet(trained: Trained, test: Scenes, folder: Path, *, credit: str, co
     config = replace(config, anchors=network.count)  # which may have been given
     rounded = LcrNet(config.model, network.anchors)
     rounded.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
-    scores = told(scored_scenes(rounded.eval(), test, range(len(test))))
-    known = {name: round(value, 2) for name, value in scores.items() if value is not None}
+    scores = scored_scenes(rounded.eval(), test, range(len(test)))
+    known = {name: round(value, 2) for name, value in told(scores).items() if value is not None}
+    by_joint = {
+        f"{joint}_percent": round(100 * value, 2)
+        for joint, value in zip(network.skeleton.joints, scores.ap_joints, strict=True)
+        if math.isfinite(value)
+    }
+    pictures = f"{len(test):,} held-out pictures, {config.skeleton}"
     return write_weights(
         state,
         folder,
@@ -43,7 +50,7 @@ def ship_lcrnet(trained: Trained, test: Scenes, folder: Path, *, credit: str, co
         trained_on=credit,
         recipe=config_to_json(config),
         model=config_to_json(config.model),
-        expected={f"{len(test):,} held-out pictures, {config.skeleton}": known},
+        expected={pictures: known, **({f"{pictures}, AP of each joint": by_joint} if by_joint else {})},
         command=command,
         date=date.today().isoformat(),
         version=__version__,

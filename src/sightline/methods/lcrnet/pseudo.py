@@ -65,7 +65,7 @@ class MocapViews:
             farthest: people whose match is farther than this get none: no 3D pose (NaN), and no joint but their own.
 
         Raises:
-            ValueError: for other shapes, or people with fewer than three annotated joints.
+            ValueError: for other shapes, or people with fewer than three annotated joints or all of them in one point.
         """
         count = min(candidates, self.index.count) if refined else 1
         found = self.index.search(points_px, count)

@@ -76,19 +76,22 @@ class PoseIndex:
             count: how many matches of each.
 
         Raises:
-            ValueError: for other shapes, for a query with fewer than three joints or whose joints lie in one point, or
-                for more matches than there are poses.
+            ValueError: for other shapes, for queries with fewer than three joints or whose joints lie in one point,
+                which are named, or for more matches than there are poses.
         """
         if points.ndim != 3 or points.shape[1:] != (self.joints, 2):
             raise ValueError(f"points: expected (query, {self.joints}, 2), got {tuple(points.shape)}")
         if not 1 <= count <= self.count:
             raise ValueError(f"count: expected 1 to {self.count}, as many as there are poses, got {count}")
         known = points.isfinite().all(-1)
-        if len(points) and int(known.sum(1).min()) < LEAST_JOINTS:
-            raise ValueError(f"points: expected at least {LEAST_JOINTS} annotated joints in every query")
+        if bool((few := known.sum(1) < LEAST_JOINTS).any()):
+            rows = _listed(few)
+            raise ValueError(
+                f"points: expected at least {LEAST_JOINTS} annotated joints in every query, not so in {rows}"
+            )
         queries = normalised(points.double())
-        if not bool(queries.isfinite().all()):
-            raise ValueError("points: expected joints that do not all lie in one point")
+        if not bool((good := queries.isfinite().flatten(1).all(1)).all()):
+            raise ValueError(f"points: expected joints that do not all lie in one point, not so in {_listed(~good)}")
         rows = torch.empty(len(points), count, dtype=torch.long)
         distance = torch.empty(len(points), count, dtype=torch.float64)
         whole = known.all(1)
@@ -342,6 +345,13 @@ def _along_the_longest(
     """Where the poses of each cell lie along the axis along which they differ most."""
     axis = torch.cat([along[some].var(1, correction=0).argmax(1) for some in order.split(_some(order))])
     return along[order, axis[:, None]]
+
+
+def _listed(wrong: Bool[Tensor, " query"]) -> str:
+    """Which queries are wrong, in words: the first few by number."""
+    rows = torch.nonzero(wrong)[:, 0].tolist()
+    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    return f"{'query' if len(rows) == 1 else 'queries'} {', '.join(map(str, rows[:5]))}{more}"
 
 
 def _some(order: Tensor) -> int:
