@@ -15,7 +15,7 @@ from typing import Any
 
 from readme_tables import ROOT, origin, report, table
 from tables_bodies import render_domain, render_speed, retargeting
-from tables_lcrnet import lcrnet_speed, lcrnet_weights
+from tables_lcrnet import lcrnet, lcrnet_decoding, lcrnet_speed, lcrnet_weights
 from tables_perspective_image import perspective_image
 from tables_perspose import perspose, perspose_weights
 

@@ -25,8 +25,41 @@ def lcrnet_weights() -> str:
     path = ROOT / "src" / "sightline" / "assets" / "weights" / "lcrnet-synth.json"
     passport = json.loads(path.read_text(encoding="utf-8"))
     shown = {name: title for name, title in SCORES.items() if name != "pckh_percent"}
-    rows = [[test, *(figure(found, name) for name in shown)] for test, found in passport["expected"].items()]
+    tests = {test: found for test, found in passport["expected"].items() if "mpjpe_mm" in found}
+    rows = [[test, *(figure(found, name) for name in shown)] for test, found in tests.items()]
     return f"{table(['test', *shown.values()], rows)}\n\n`{passport['command']}`, {passport['date']}."
+
+
+def lcrnet_decoding() -> str:
+    """Thresholds on one half of the pictures, scores on the other, and the precision of each joint."""
+    found = report("lcrnet-decoding")
+    rows = found["rows"]
+    told = [row for row in rows if row["what"] == "scores"]
+    swept = [row for row in rows if row["what"] == "sweep"]
+    ious = sorted({row["iou"] for row in swept})
+    f_of = {(row["distance_mm"], row["iou"]): f"{row['f_percent']:.1f} (from {row['least_score']:g})" for row in swept}
+    lines = [
+        [f"T3D {distance:g} mm", *(f_of[distance, iou] for iou in ious)]
+        for distance in sorted({row["distance_mm"] for row in swept})
+    ]
+    scores = [
+        [f"{row['decoding']}: IoU {row['iou']:g}, T3D {row['distance_mm']:g} mm, score {row['least_score']:g}",
+         figure(row, "ap_whole_percent"), *(figure(row, name) for name in SCORES)]
+        for row in told
+    ]  # fmt: skip
+    joints = told[0]["ap_joints_percent"]
+    by_joint = [[joint, figure(joints, joint)] for joint in joints]
+    return "\n\n".join(
+        [
+            "F-measure of finding people in %, and the least score that it is best with:",
+            table(["", *(f"IoU {iou:g}" for iou in ious)], lines),
+            "Scores on the other half:",
+            table(["thresholds", "AP, whole curve, %", *SCORES.values()], scores),
+            "AP of each joint (whole curve, the package's thresholds):",
+            table(["joint", "AP, %"], by_joint),
+            f"{origin(found['meta'])} {'; '.join(found['meta']['notes'])}.",
+        ]
+    )
 
 
 def lcrnet() -> str:
