@@ -389,7 +389,12 @@ def deeplift_speed() -> str:
 
 
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
-    "docs/lcrnet.md": {"lcrnet weights": lcrnet_weights, "lcrnet speed": lcrnet_speed},
+    "docs/lcrnet.md": {
+        "lcrnet weights": lcrnet_weights,
+        "lcrnet decoding": lcrnet_decoding,
+        "lcrnet": lcrnet,
+        "lcrnet speed": lcrnet_speed,
+    },
     "docs/perspective.md": {
         "perspective lifting": perspective_lifting,
         "perspective image": perspective_image,
