@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from sightline.bench.lcrnet_scoring import judged
+from sightline.bench.lcrnet_scoring import FIRST, first_estimate, judged
 from sightline.bench.report import Claim, Measured, Row, report_json, write_report
 from sightline.errors import InputError, UsageError
 from sightline.methods.lcrnet.decode import Integration, Modes
@@ -40,11 +40,8 @@ def measured(weights: str, folder: Path) -> Measured:
     """Return a row per setting on the first half, and the scores of both settings on the second one."""
     network, passport = load_lcrnet(weights)
     scenes = SetScenes(folder, network.skeleton)
-    looks, truth = [], []
-    for row in range(len(scenes)):
-        scene = scenes[row]
-        looks += looked_at(network, [scene.image])
-        truth.append(scene._replace(image=np.zeros((0, 0, 3), np.uint8)))
+    looks = seen_by(network, scenes, range(len(scenes)))
+    truth = [scenes[row]._replace(image=np.zeros((0, 0, 3), np.uint8)) for row in range(len(scenes))]
     halves = [(looks[start::2], truth[start::2]) for start in range(2)]
     swept = [sweep(network, *halves[0], Integration(iou=iou, distance_m=far)) for iou in IOUS for far in DISTANCES_M]
     best = max(swept, key=lambda row: row["f_percent"])
@@ -55,6 +52,9 @@ def measured(weights: str, folder: Path) -> Measured:
     )
     rows = [*swept, *(scored(network, *halves[1], name, how)
                       for name, how in (("the package's", usual), ("best of the sweep", chosen)))]  # fmt: skip
+    if network.heads.second is not None:
+        first = first_estimate(network)
+        rows.append(scored(first, seen_by(first, scenes, range(1, len(scenes), 2)), halves[1][1], FIRST, usual))
     behind = best["f_percent"] - own["f_percent"]
     notes = (
         f"weights {passport.name} (sha256 {passport.sha256[:12]}), {len(scenes)} pictures: thresholds are compared on "
@@ -67,6 +67,11 @@ def measured(weights: str, folder: Path) -> Measured:
         text="points of F by which the package's overlap and distance lie below the best of the sweep",
     )  # fmt: skip
     return Measured(rows=rows, claims=[claim], notes=notes)
+
+
+def seen_by(network: LcrNet, scenes: SetScenes, rows: Iterable[int]) -> list[Looked]:
+    """Return what a network makes of some pictures."""
+    return [look for row in rows for look in looked_at(network, [scenes[row].image])]
 
 
 def sweep(network: LcrNet, looks: Sequence[Looked], truth: Sequence[Scene], how: Integration) -> Row:

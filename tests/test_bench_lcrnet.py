@@ -18,7 +18,7 @@ from sightline.bench import lcrnet as bench
 from sightline.bench import lcrnet_runs as runs
 from sightline.bench.catalogue import BENCHES
 from sightline.bench.lcrnet import QUICK, bench_lcrnet, rows
-from sightline.bench.lcrnet_claims import claims
+from sightline.bench.lcrnet_claims import REASONS, claims
 from sightline.bench.lcrnet_poses import matching_rows, quantisation_rows
 from sightline.bench.lcrnet_proposals import made_anchors
 from sightline.bench.lcrnet_runs import (
@@ -157,6 +157,8 @@ def test_claims_fail_where_it_is_not() -> None:
     made = claims(results(-1), poses(-1))
     assert len(made) == 27
     assert not any(claim.holds for claim in made)
+    assert set(REASONS) <= {claim.id for claim in made}
+    assert {claim.id: claim.reason for claim in made if claim.reason is not None} == REASONS
 
 
 def test_claims_are_made_of_what_there_is_alone() -> None:
