@@ -43,8 +43,8 @@ Part = Literal["scores", "truncated"]
 
 _TINY = 1e-9
 _SECOND = (
-    "the second estimate lowers 3D errors a little and wins nothing in 2D; lcrnet-synth too, after 10,000 steps, has "
-    "the same AP by both of its estimates (benchmarks/results/lcrnet-decoding.json)"
+    "the second estimate lowers 3D errors a little and wins nothing in 2D; of lcrnet-synth too, after 10,000 steps, "
+    "both estimates are nearly as good as each other (benchmarks/results/lcrnet-decoding.json)"
 )
 _ALIGN = "no difference beyond its standard error; on one map of stride 16 neither learns much in so few steps"
 _ALL = (
