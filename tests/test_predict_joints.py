@@ -25,7 +25,7 @@ from sightline.formats.weights import find_passport, read_passport
 from sightline.methods.abspose.estimator import JointEstimator
 from sightline.methods.deeplift.machine import PoseMachine
 from sightline.nn.joint_network import JointsSeen
-from sightline.prediction.joints import OWN_DETECTORS, JointDetector, Relay, detector_of, is_own
+from sightline.prediction.joints import OWN_NETWORKS, JointDetector, Relay, detector_of, is_own
 from sightline.prediction.methods import LCRNET_WEIGHTS
 from sightline.skeleton import Skeleton, get_skeleton
 from test_training_joints import ESTIMATOR, MACHINE
@@ -228,8 +228,8 @@ def test_names_are_read(name: str, read: list[str], monkeypatch: pytest.MonkeyPa
         return Fixed()
 
     def other(name: str, **options: Any) -> Any:
-        if name in OWN_DETECTORS:
-            return OWN_DETECTORS[name].load(**options)
+        if name in OWN_NETWORKS:
+            return OWN_NETWORKS[name].load(**options)
         asked.append(name)
         return Finder()
 
@@ -270,7 +270,7 @@ def test_the_list_has_sightlines_own_networks(tmp_path: Path, monkeypatch: pytes
     """And says of those that have no weights inside the package how they get some, as the call itself does."""
     monkeypatch.setattr("sightline.formats.weights.shipped_weights", lambda: tmp_path)
     (tmp_path / "cpm-synth.json").touch()
-    rows = {row.entry.name: row for row in available(OWN_DETECTORS)}
+    rows = {row.entry.name: row for row in available(OWN_NETWORKS)}
     assert list(rows) == [*DETECTORS, "integral", "cpm", "lcrnet"]
     assert rows["cpm"].usable
     assert rows["integral"].why_not == (
@@ -281,10 +281,10 @@ def test_the_list_has_sightlines_own_networks(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_list_says_their_joints() -> None:
-    assert [OWN_DETECTORS[name].several for name in ("integral", "cpm", "lcrnet")] == [False, False, True]
+    assert [OWN_NETWORKS[name].several for name in ("integral", "cpm", "lcrnet")] == [False, False, True]
     known = {"integral": JointEstimator(ESTIMATOR.model).skeleton, "cpm": PoseMachine(MACHINE.model).skeleton}
     known["lcrnet"] = get_skeleton(read_passport(find_passport(LCRNET_WEIGHTS)).recipe["skeleton"])
-    assert {name: OWN_DETECTORS[name].joint_set for name in known} == {name: its.name for name, its in known.items()}
+    assert {name: OWN_NETWORKS[name].joint_set for name in known} == {name: its.name for name, its in known.items()}
 
 
 def test_wrong_options_are_refused() -> None:

@@ -1,6 +1,6 @@
 """The 2D detectors by name: Sightline's own, and those that other installed packages offer.
 
-Floors above have networks of their own that are detectors too: they hand in a larger table of Sightline's own.
+Floors above have networks of their own that are detectors too: they hand in a table of them.
 
 A package offers one by an entry point of the group `sightline.detectors`: its name is the detector's, its value a
 callable with the arguments `device`, `batch_size`, `video` and `min_score` that returns a
@@ -124,6 +124,8 @@ DETECTORS: Final[Mapping[str, Entry]] = {
 }
 """Sightline's own detectors. Those of other packages are found when they are asked for."""
 
+NO_MORE: Final[Mapping[str, Entry]] = {}
+
 _BY_PREFERENCE: Final = ("rtmpose", "rtmpose-lightweight", "rtmpose-performance", "keypointrcnn", "mediapipe")
 
 
@@ -135,7 +137,7 @@ def load_detector(
     video: bool = False,
     min_score: float | None = None,
     progress: Progress | None = None,
-    own: Mapping[str, Entry] = DETECTORS,
+    more: Mapping[str, Entry] = NO_MORE,
 ) -> Detector:
     """Load a detector by name; weights that are missing are fetched.
 
@@ -149,13 +151,13 @@ def load_detector(
         video: whether the pictures of a call follow each other in time, for detectors that follow people.
         min_score: people (MediaPipe: the one person) below are left out; the detector's own number by default.
         progress: is told of the bytes of a download.
-        own: Sightline's own detectors.
+        more: Sightline's own of floors above.
 
     Raises:
         UsageError: for a name that nobody knows, an extra that is not installed, an option that cannot be.
         InputError: if weights cannot be had, or another package's detector fails.
     """
-    entry = find_entry(chosen() if name == AUTO else name, own)
+    entry = find_entry(chosen() if name == AUTO else name, more)
     if not entry.package and (missing := _missing(entry) or _not_inside(entry)):
         raise UsageError(f"detector {entry.name}: {missing}")
     options = {"device": device, "batch_size": batch_size, "video": video, "min_score": min_score}
@@ -191,16 +193,17 @@ def chosen() -> str:
     return next((name for name in _BY_PREFERENCE if name in usable), "keypointrcnn")
 
 
-def find_entry(name: str, own: Mapping[str, Entry] = DETECTORS) -> Entry:
+def find_entry(name: str, more: Mapping[str, Entry] = NO_MORE) -> Entry:
     """Return the detector of that name.
 
     Args:
         name: one of Sightline's own, or one that another package offers.
-        own: Sightline's own detectors.
+        more: Sightline's own of floors above.
 
     Raises:
         UsageError: for a name that nobody knows, or that two packages claim; the message lists the names there are.
     """
+    own = {**DETECTORS, **more}
     if name in own:
         return own[name]
     offers = _offers(own)
@@ -216,9 +219,9 @@ def find_entry(name: str, own: Mapping[str, Entry] = DETECTORS) -> Entry:
     raise UsageError(f"detector: expected one of {', '.join(names)}, got '{name}'{hint}")
 
 
-def available(own: Mapping[str, Entry] = DETECTORS) -> list[Available]:
-    """Every detector, Sightline's own first, and whether it can be loaded now without a network."""
-    rows = []
+def available(more: Mapping[str, Entry] = NO_MORE) -> list[Available]:
+    """Every detector, Sightline's own first, those of floors above among them; and whether it can be loaded offline."""
+    rows, own = [], {**DETECTORS, **more}
     for entry in own.values():
         missing = _missing(entry) or _not_fetched(entry) or _not_inside(entry)
         rows.append(Available(entry, not missing, missing))

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 
 from sightline.detect.protocol import Detection, Detector, Picture
-from sightline.detect.registry import DETECTORS, Entry, load_detector
+from sightline.detect.registry import Entry, load_detector
 from sightline.errors import UsageError
 from sightline.methods.perspose.samples import CropKind, Person, crops_of, samples, stand_in
 from sightline.nn.device import torch_device
@@ -189,10 +189,10 @@ def detector_of(
     options: Any = {"device": device, "batch_size": batch_size, "video": video, "min_score": min_score}
     read = _NAME.fullmatch(name)
     if read is None:
-        return load_detector(name, own=OWN_DETECTORS, **options)
+        return load_detector(name, more=OWN_NETWORKS, **options)
     first, kind, weights = read["first"], read["kind"], read["weights"]
     if first is None:
-        return load_detector(kind, own=OWN_DETECTORS, **options) if weights is None else _one(kind, weights, **options)
+        return load_detector(kind, more=OWN_NETWORKS, **options) if weights is None else _one(kind, weights, **options)
     if kind == LCRNET:
         raise UsageError(f"detector {name}: expected {' or '.join(SEE_CROPS)} behind the {JOINED}, got '{kind}'")
     then = detector_of(name[len(first) + 1 :], **(options | {"min_score": 0.0}))
@@ -236,9 +236,8 @@ _ABOUT: Final = {
     "integral": "the 2D estimator of AbsPoseLifter's cascade, in boxes or behind another detector (lcrnet+integral)",
     "cpm": "the pose machine of Lifting from the Deep, in boxes or behind another detector (lcrnet+cpm)",
 }
-OWN_DETECTORS: Final[Mapping[str, Entry]] = {
-    **DETECTORS,
+OWN_NETWORKS: Final[Mapping[str, Entry]] = {
     **{name: _entry(name, SEE_CROPS[name], about, "h36m17", several=False) for name, about in _ABOUT.items()},
     LCRNET: _entry(LCRNET, LCRNET_WEIGHTS, "the joints that LCR-Net++ finds in whole pictures", "lcr13", several=True),
 }
-"""Sightline's own detectors by name: those of `detect.registry`, and its own networks."""
+"""Sightline's own networks among the detectors, by name; those of `detect.registry` come before them."""
