@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,11 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+from fake_renders import written
+from real_sets import Portraits
+from sightline.bench import cascade as bench
 from sightline.bench import cascade_people
+from sightline.bench import cascade_runs as runs
 from sightline.bench.cascade import CASCADE, QUICK, bench_cascade, claims, estimator_rows, model_rows, rows
 from sightline.bench.cascade_people import (
     Seen,
@@ -36,13 +42,13 @@ from sightline.bench.cascade_runs import (
     Run,
     error_models,
     errors_of,
-    estimates_path,
     kept_folder,
     lifter_config,
     scores,
     source_of,
 )
 from sightline.bench.catalogue import BENCHES
+from sightline.bench.report import Measured
 from sightline.cli import main
 from sightline.data.virtual import step_generator
 from sightline.detect.protocol import Detection
@@ -53,6 +59,7 @@ from sightline.methods.abspose.model import AbsPoseLifter
 from sightline.nn.joint_network import JointsSeen
 from sightline.skeleton import get_skeleton
 from sightline.synth.reading import RenderedSet
+from sightline.synth.rendered import Rendered
 from sightline.training.pictures import SetPeople
 
 SIZES = {PLAIN.name: 9.0, TRUTH.name: 8.0, ESTIMATE.name: 7.0, "single Gaussian": 6.0, MIXTURE.name: 5.0}
@@ -294,21 +301,78 @@ def test_the_command_is_known() -> None:
     assert "cascade" in BENCHES
 
 
-@pytest.mark.slow
-def test_it_runs_and_goes_on_from_its_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What it leaves in the cache is of use: a detector, and error models to train a lifter with."""
-    first = bench_cascade(None, quick=True, seeds=(0,), jobs=1, cache=tmp_path)
-    again = bench_cascade(None, quick=True, seeds=(0,), jobs=1, cache=tmp_path)
-    assert first.rows == again.rows
-    assert "5 of 5 were kept" in again.notes[-1]
-    kept = kept_folder(QUICK, None, tmp_path)
-    assert kept.name in again.notes[-1]
-    assert estimates_path(QUICK, None, tmp_path).exists()
-    assert load_estimator(kept / "cascade-estimator.json")[0].config == QUICK.estimator
+@dataclass(frozen=True, kw_only=True)
+class Plain(Portraits):
+    """Portraits by lenses without distortion."""
+
+    def __call__(self, index: int) -> Rendered:
+        return super().__call__(2 * index)
+
+
+@pytest.fixture
+def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of small sets, an estimator that sees the truth with noise, a finder of every second person."""
+    folders = {}
+    for seed, (spread, split) in enumerate(product(("narrow", "wide"), ("train", "val", "test"))):
+        folders[spread, split] = tmp_path / f"{spread}-{split}"
+        written(folders[spread, split], Plain(seed=seed), 10, seed=seed)
+
+    def seen(_: Any, batches: Any) -> Iterator[Any]:
+        chance = torch.Generator().manual_seed(2)
+        for batch in batches:
+            noise = torch.randn(batch.truth.uv_px.shape, generator=chance)
+            yield JointsSeen(batch.truth.uv_px + 0.5 * noise, torch.ones(noise.shape[:2])), batch
+
+    def boxes(people: SetPeople, _: Any) -> np.ndarray:
+        whole = np.stack([people[row][1].box_px for row in range(len(people))])
+        return np.where(np.arange(len(people))[:, None] % 2 == 0, whole + 1.0, np.nan)
+
+    for module in (bench, runs):
+        monkeypatch.setattr(module, "set_folder", lambda _, spread, split, *__: folders[spread, split])
+    monkeypatch.setattr(bench, "render_sets", lambda *_, **__: None)
+    monkeypatch.setattr(bench, "in_processes", lambda work, calls, **_: [work(*call) for call in calls])
+    monkeypatch.setattr(cascade_people, "joints_seen", seen)
+    monkeypatch.setattr(cascade_people, "found_boxes", boxes)
+    monkeypatch.setattr(cascade_people, "finder", lambda: None)
+    return tmp_path
+
+
+def test_the_loop_leaves_what_is_of_use_and_is_taken_up(staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A detector, and error models to train lifters with; what is there is not made again."""
+    effort = replace(QUICK, estimator_steps=2, steps=2)
+
+    def measured() -> Measured:
+        return bench_cascade(None, seeds=(0,), jobs=1, cache=staged, effort=effort)
+
+    first = measured()
+    estimator = [row for row in first.rows if row["what"] == "2D estimator"]
+    assert [(row["split"], row["boxes"], row["people"]) for row in estimator] == [
+        ("train", "true", 20), ("val", "true", 20), ("test", "true", 20), ("test", "found", 10),
+        ("test", "true, of those found", 10),
+    ]  # fmt: skip
+    assert all(0 < row["mean_px"] < 20 for row in estimator)
+    found = [row for row in first.rows if row.get("test") == FOUND]
+    assert [row["people"] for row in found] == [10] * 5
+    assert any("finds 10 of the 20 people (50.0 %" in note for note in first.notes)
+    (kept,) = (staged / "pictures").glob("cascade-*")
+    assert f"pictures/{kept.name} of the cache" in first.notes[-1]
+    assert load_estimator(kept / "cascade-estimator.json")[0].config == effort.estimator
     models = {kind: read_error_model(kept / f"{kind}.json") for kind in ("mixture", "gaussian")}
     assert [row for row in first.rows if row["what"] == "error model"] == model_rows(models)
-    (kept / "gaussian.json").unlink()  # as if it had been stopped there
-    assert bench_cascade(None, quick=True, seeds=(0,), jobs=1, cache=tmp_path).rows == first.rows
+
+    monkeypatch.setattr(runs, "train_joints", None)
+    monkeypatch.setattr(runs, "train_lifter", None)
+    again = measured()
+    assert again.rows == first.rows
+    assert "5 of 5 were kept" in again.notes[-1]
+    (kept / "gaussian.json").unlink()  # as if it had been stopped there: nothing is trained for that
+    assert measured().rows == first.rows
     assert (kept / "gaussian.json").exists()
+
+
+@pytest.mark.slow
+def test_the_quick_command_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(f"bench cascade --quick --json --seeds 0 --jobs 1 --cache {tmp_path}".split()) == 0
-    assert json.loads(capsys.readouterr().out)["claims"]
+    told = json.loads(capsys.readouterr().out)
+    assert told["claims"]
+    assert {row["variant"] for row in told["rows"] if row["what"] == "cascade"} == set(SIZES)

@@ -87,7 +87,7 @@ def bench_cascade(
         results = in_processes(run_one, calls, jobs=jobs, progress=progress)
         seen = {split: seen_of(split, effort, library, folder) for split in SPLITS}
         models = kept_models(effort, library, folder)
-    kept = "" if cache is None else kept_folder(effort, library, folder).name
+    kept = "" if cache is None else kept_folder(effort, library, folder).relative_to(cache).as_posix()
     return Measured(
         rows=[*rows(results), *estimator_rows(seen), *model_rows(models)],
         claims=claims(results),
@@ -193,8 +193,8 @@ def _notes(
         "for the test, all of them wholly before the camera",
         f"2D estimator: {network.backbone} of {channels} channels, crops of {network.size_px} px of true boxes, "
         f"{effort.estimator_steps} steps of {effort.estimator_batch}, from nothing; lifters: width {effort.width}, "
-        f"{effort.steps} steps of {effort.batch}, all of them on the people of the training pictures, mirrored with "
-        "chance ½",
+        f"{effort.steps} steps of {effort.batch} as recipe abspose-quick has them (Adam, no dropout), all of them on "
+        "the people of the training pictures, mirrored with chance ½",
         "one estimator serves for the errors and for the test: it has learnt without the subjects whose errors are "
         "fitted, and is not trained again with them",
         "tests: the estimator's 2D poses of people whom nothing has learnt from, lifted; MPJPE without the hips; "
