@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import time
 from collections.abc import Callable
@@ -14,8 +16,18 @@ import sightline.bench.lift as lift_file
 import sightline.bench.report as report_file
 import sightline.formats.weights as weights_file
 from sightline.bench.catalogue import BENCHES
-from sightline.bench.report import Claim, Measured, read_report, report_json, results_folder, write_report
+from sightline.bench.report import (
+    MEAN,
+    Claim,
+    Measured,
+    read_report,
+    report_json,
+    results_folder,
+    seed_rows,
+    write_report,
+)
 from sightline.cli import main
+from sightline.cli.bench import Bench
 from sightline.errors import InputError, UsageError
 from sightline.formats.weights import write_weights
 from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
@@ -212,3 +224,32 @@ def test_the_quick_bench_of_speed_prints_the_contracts_json(
     assert min(speeds) > 0
     assert torch.get_num_threads() == threads
     assert {path.name for path in tmp_path.iterdir()} == weights
+
+
+# --- seeds ------------------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_several_seeds_follow_their_mean() -> None:
+    rows = [{"variant": "a", "seed": seed, "error_mm": 10.0 + seed, "people": 3} for seed in (0, 2)]
+    mean, *each = seed_rows(rows)
+    assert mean == {"variant": "a", "seed": MEAN, "error_mm": 11.0, "people": 3, "error_mm_sd": pytest.approx(2**0.5)}
+    assert each == rows
+    assert seed_rows(rows[:1]) == rows[:1]
+
+
+@pytest.mark.parametrize("name", ["perspose", "cascade", "cpm", "lcrnet", "perspective-image", "perspective-lifting"])
+def test_the_command_has_the_benchmarks_own_seeds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none are given; a quick run takes the first."""
+    spelt = name.replace("-", "_")
+    module = importlib.import_module(f"sightline.bench.{spelt}")
+    usual = inspect.signature(getattr(module, f"bench_{spelt}")).parameters["seeds"].default
+    asked: list[tuple[int, ...]] = []
+
+    def bench(*_: object, seeds: tuple[int, ...], **__: object) -> Measured:
+        asked.append(seeds)
+        return Measured(rows=[])
+
+    monkeypatch.setattr(module, f"bench_{spelt}", bench)
+    for options in ({}, {"quick": True}, {"seeds": (4, 5)}, {"seeds": (4, 5), "quick": True}):
+        BENCHES[name][0](Bench(name=name, library=Path("library.npz"), **options), None)
+    assert asked == [usual, usual[:1], (4, 5), (4,)]

@@ -21,6 +21,7 @@ from sightline.detect.rtmpose import NETWORKS
 from sightline.errors import InputError, UsageError
 from sightline.formats.downloads import RemoteFile
 from sightline.formats.weights import shipped_weights
+from sightline.prediction.joints import OWN_NETWORKS
 
 FILES = [file for entry in DETECTORS.values() for file in entry.files]
 
@@ -69,8 +70,9 @@ def test_everything_is_listed(told: Any, home: Path) -> None:
     models = {model["name"]: model for model in answer["models"]}
     shipped = {path.stem for path in shipped_weights().glob("*.json")}
     assert {name for name, model in models.items() if model["kind"] == "lifter"} == shipped
-    assert {name for name, model in models.items() if model["kind"] == "detector"} >= set(DETECTORS)
-    for name, entry in DETECTORS.items():
+    known = {**DETECTORS, **OWN_NETWORKS}
+    assert {name for name, model in models.items() if model["kind"] == "detector"} >= set(known)
+    for name, entry in known.items():
         assert models[name]["facts"]["joint_set"] == entry.joint_set
         assert [file["file"] for file in models[name]["files"]] == [
             file.name for file in entry.files

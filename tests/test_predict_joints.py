@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,16 @@ from sightline.cli import main
 from sightline.detect.boxes import Box, Boxes
 from sightline.detect.follow import Follower, LooksIn
 from sightline.detect.protocol import Detection, Detector
+from sightline.detect.registry import DETECTORS, available
 from sightline.errors import UsageError
+from sightline.formats.weights import find_passport, read_passport
+from sightline.methods.abspose.estimator import JointEstimator
+from sightline.methods.deeplift.machine import PoseMachine
 from sightline.nn.joint_network import JointsSeen
-from sightline.prediction.joints import JointDetector, Relay, is_own, own_detector
+from sightline.prediction.joints import OWN_NETWORKS, JointDetector, Relay, detector_of, is_own
+from sightline.prediction.methods import LCRNET_WEIGHTS
 from sightline.skeleton import Skeleton, get_skeleton
+from test_training_joints import ESTIMATOR, MACHINE
 
 H36M17 = get_skeleton("h36m17")
 STANDING = np.array([
@@ -199,21 +206,85 @@ def test_one_finds_people_and_the_other_their_joints() -> None:
     assert first.closed
 
 
-def test_names_are_read() -> None:
-    assert all(is_own(name) for name in ("integral", "cpm", "lcrnet", "rtmpose+cpm", "cpm:x.json", "lcrnet+cpm:x.json"))
-    assert not any(is_own(name) for name in ("mediapipe", "auto", "boxes", "my.json", "a+b"))
-    assert own_detector("mediapipe") is None
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("integral", ["integral-synth"]),
+        ("cpm:x.json", ["x.json"]),
+        ("cpm:runs/lr+aug/P.json", ["runs/lr+aug/P.json"]),
+        ("cpm:runs/lr+cpm/P.json", ["runs/lr+cpm/P.json"]),
+        ("finder+cpm", ["finder", "cpm-synth"]),
+        ("finder+integral:x.json", ["finder", "x.json"]),
+        ("finder+cpm:runs/lr+aug/P.json", ["finder", "runs/lr+aug/P.json"]),
+        ("cpm:lr+aug/P.json+integral:a+b", ["lr+aug/P.json", "a+b"]),
+        ("a+b+cpm", ["a+b", "cpm-synth"]),
+    ],
+)
+def test_names_are_read(name: str, read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def network(kind: str, weights: str) -> Fixed:
+        asked.append(weights)
+        return Fixed()
+
+    def other(name: str, **options: Any) -> Any:
+        if name in OWN_NETWORKS:
+            return OWN_NETWORKS[name].load(**options)
+        asked.append(name)
+        return Finder()
+
+    monkeypatch.setattr(module, "_network", network)
+    monkeypatch.setattr(module, "load_detector", other)
+    assert is_own(name)
+    assert isinstance(detector_of(name), Relay if len(read) > 1 else JointDetector)
+    assert sorted(asked) == sorted(read)
+
+
+@pytest.mark.parametrize("name", ["mediapipe", "auto", "boxes", "my.json", "a+b", "cpm+a", "cpmx", "", "runs/cpm:x"])
+def test_other_names_are_others(name: str) -> None:
+    assert not is_own(name)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("integral+lcrnet", "expected integral or cpm behind the +"), ("cpm:nowhere.json", "nowhere.json")],
+    [
+        ("integral+lcrnet", "detector integral+lcrnet: expected integral or cpm behind the +, got 'lcrnet'"),
+        ("cpm:nowhere.json", "nowhere.json"),
+        ("cpm:", "weights: expected one of"),
+        ("integrl", "integral, cpm, lcrnet, auto, got 'integrl'; perhaps integral is meant"),
+        ("lcrnt+integral:nowhere.json", "nowhere.json"),
+        ("+lcrnet", "behind the +"),
+    ],
 )
-def test_wrong_names_are_refused(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sightline.prediction.lcrnet.LcrNetEstimator.__init__", lambda *_, **__: None)
-    monkeypatch.setattr("sightline.prediction.lcrnet.LcrNetEstimator.detector", lambda *_: Finder())
-    with pytest.raises(UsageError, match=message.replace("+", r"\+")):
-        own_detector(name)
+def test_wrong_names_are_refused(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        detector_of(name)
+
+
+def test_a_wrong_first_name_is_hinted_at(fixed: Fixed) -> None:
+    with pytest.raises(UsageError, match="got 'lcrnt'; perhaps lcrnet is meant"):
+        detector_of("lcrnt+integral:any.json")
+
+
+def test_the_list_has_sightlines_own_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says of those that have no weights inside the package how they get some, as the call itself does."""
+    monkeypatch.setattr("sightline.formats.weights.shipped_weights", lambda: tmp_path)
+    (tmp_path / "cpm-synth.json").touch()
+    rows = {row.entry.name: row for row in available(OWN_NETWORKS)}
+    assert list(rows) == [*DETECTORS, "integral", "cpm", "lcrnet"]
+    assert rows["cpm"].usable
+    assert rows["integral"].why_not == (
+        "no weights for it are inside the package; name some, as in integral:PASSPORT.json"
+    )
+    with pytest.raises(UsageError, match="detector integral: no weights for it are inside the package"):
+        detector_of("integral")
+
+
+def test_the_list_says_their_joints() -> None:
+    assert [OWN_NETWORKS[name].several for name in ("integral", "cpm", "lcrnet")] == [False, False, True]
+    known = {"integral": JointEstimator(ESTIMATOR.model).skeleton, "cpm": PoseMachine(MACHINE.model).skeleton}
+    known["lcrnet"] = get_skeleton(read_passport(find_passport(LCRNET_WEIGHTS)).recipe["skeleton"])
+    assert {name: OWN_NETWORKS[name].joint_set for name in known} == {name: its.name for name, its in known.items()}
 
 
 def test_wrong_options_are_refused() -> None:
@@ -228,8 +299,8 @@ def test_wrong_options_are_refused() -> None:
 
 def test_predict_lifts_what_it_sees_in_a_box(fixed: Fixed, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(bright(480, 640)).save(tmp_path / "photo.png")
-    line = f"predict {tmp_path}/photo.png --focal-px 600 --detector integral --box 200,40,360,440 -o {tmp_path}/p.json"
-    assert main(line.split()) == 0, capsys.readouterr().err
+    line = f"predict {tmp_path}/photo.png --focal-px 600 --detector integral:any.json --box 200,40,360,440"
+    assert main([*line.split(), "-o", f"{tmp_path}/p.json"]) == 0, capsys.readouterr().err
     (person,) = json.loads((tmp_path / "p.json").read_text())["frames"][0]["people"]
     assert_allclose(person["keypoints_px"], np.array([80.0, 40.0]) + 400.0 * STANDING, atol=0.05)
     assert 1.5 < person["joints_cam_m"][0][2] < 4.0

@@ -18,6 +18,7 @@ from sightline.data.virtual import (
     CameraConfig,
     PeopleConfig,
     ViewBatch,
+    mirrored,
     sample_views,
     step_generator,
 )
@@ -296,3 +297,33 @@ def test_views_are_made_by_the_ten_thousand() -> None:
         return time.perf_counter() - began
 
     assert 20_000 / min(seconds(step) for step in range(3)) >= 20_000
+
+
+# --- in a mirror ------------------------------------------------------------------------------------------------------
+
+
+def test_mirrored_people_are_seen_in_the_mirrored_picture() -> None:
+    """Left is right, in names and in place; principal point, lens and gravity come along, and twice is once."""
+    some = views(50, replace(WIDE, radial_std=0.05))
+    other = mirrored(some)
+    assert_close(other.keypoints_px[:, H36M.index("LWrist"), 1], some.keypoints_px[:, H36M.index("RWrist"), 1])
+    x = some.camera.image_size[:, 0] - some.keypoints_px[:, H36M.index("RWrist"), 0]
+    assert_close(other.keypoints_px[:, H36M.index("LWrist"), 0], x)
+    assert_close(other.camera.project(other.joints_cam)[0], other.keypoints_px, atol=0.02, rtol=0)
+    head, hip = H36M.index("Head"), H36M.index("Hip")
+    heights = [((one.joints_cam[:, head] - one.joints_cam[:, hip]) * one.up_cam).sum(-1) for one in (some, other)]
+    assert_close(*heights)
+    assert_close(bone_lengths(other.joints_cam).sum(1), bone_lengths(some.joints_cam).sum(1))
+    again = mirrored(other)
+    assert_close(again.up_cam, some.up_cam)
+    for one, two in zip(tensors(again), tensors(some), strict=True):
+        assert_close(one, two, atol=1e-3, rtol=0)
+
+
+def test_what_is_hidden_changes_sides_too() -> None:
+    some = views(2)
+    hidden = some.visible.clone()
+    hidden[:, H36M.index("LKnee")] = False
+    told = mirrored(some._replace(visible=hidden)).visible
+    assert not told[:, H36M.index("RKnee")].any()
+    assert told.sum() == hidden.sum()

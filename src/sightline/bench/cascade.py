@@ -15,9 +15,12 @@ from typing import Any, Final
 import numpy as np
 
 from sightline.bench.abspose_runs import in_processes
+from sightline.bench.cascade_people import LEAST_OVERLAP, Seen, find_boxes
 from sightline.bench.cascade_runs import (
     ESTIMATE,
+    ESTIMATOR,
     GAUSSIAN,
+    KINDS,
     MIXTURE,
     PLAIN,
     ROOTS,
@@ -27,15 +30,17 @@ from sightline.bench.cascade_runs import (
     Effort,
     Run,
     Variant,
-    error_models,
+    errors_of,
     estimates,
-    render_set,
+    kept_folder,
+    kept_models,
     run_one,
     seen_of,
 )
 from sightline.bench.perspective_image_pictures import pictures_folder
-from sightline.bench.perspose_runs import SPREADS
-from sightline.bench.report import Claim, Measured, Row
+from sightline.bench.perspose_runs import SPREADS, render_sets, set_folder
+from sightline.bench.report import Claim, Measured, Row, seed_rows
+from sightline.methods.abspose.error_model import ErrorModel
 from sightline.methods.abspose.estimator import EstimatorConfig
 from sightline.methods.abspose.noise import errors_in_crop
 
@@ -46,7 +51,6 @@ QUICK: Final = Effort(
 )  # fmt: skip
 CASCADE: Final = "estimate, learned root"
 METRICS: Final = ("mpjpe_mm", "pa_mpjpe_mm", "mrpe_mm")
-MEAN: Final = "mean"
 
 Results = Sequence[Mapping[str, Any]]
 
@@ -74,29 +78,22 @@ def bench_cascade(
     """
     effort = effort or (QUICK if quick else Effort())
     with pictures_folder(cache) as folder:
-        sets = [(folder, spread, split, effort, library) for spread in SPREADS for split in SPLITS]
-        in_processes(render_set, sets, jobs=jobs, progress=progress)
+        render_sets(folder, effort, library, splits=SPLITS, jobs=jobs, progress=progress)
+        tests = [(set_folder(folder, spread, "test", effort, library),) for spread in SPREADS]
+        in_processes(find_boxes, tests, jobs=jobs, progress=progress)
         (estimator,) = in_processes(estimates, [(effort, library, folder)], jobs=1, progress=progress)
         runs = [Run(variant=variant, seed=seed) for seed in seeds for variant in VARIANTS]
         calls = [(run, effort, library, folder, cache) for run in runs]
         results = in_processes(run_one, calls, jobs=jobs, progress=progress)
         seen = {split: seen_of(split, effort, library, folder) for split in SPLITS}
-    found = {
-        split: errors_in_crop(its.estimate_px.numpy(), its.views.keypoints_px.numpy()) for split, its in seen.items()
-    }
-    mixture, gaussian, _ = error_models(seen["val"], effort.least_errors)
-    models = [
-        {"what": "error model", "kind": model.kind, "sigma_px": float(model.sigma_px.mean()),
-         "inlier_percent": 100 * float(model.inlier.mean())}
-        for model in (mixture, gaussian)
-    ]  # fmt: skip
+        models = kept_models(effort, library, folder)
+    kept = "" if cache is None else kept_folder(effort, library, folder).relative_to(cache).as_posix()
     return Measured(
-        rows=[*rows(results), *estimator_rows(found), *models],
+        rows=[*rows(results), *estimator_rows(seen), *model_rows(models)],
         claims=claims(results),
         seeds=tuple(seeds),
-        notes=_notes(effort, library, results, {split: len(errors) for split, errors in found.items()},
-                     estimator["seconds"]),
-    )  # fmt: skip
+        notes=_notes(effort, library, results, seen, estimator["seconds"], kept),
+    )
 
 
 def rows(results: Results) -> list[Row]:
@@ -107,24 +104,37 @@ def rows(results: Results) -> list[Row]:
         for test in mine[0]["scores"] if mine else ():
             told = {"what": "cascade", "variant": variant.name, "test": test}
             each = [{**told, "seed": one["seed"], "seconds": one["seconds"], **one["scores"][test]} for one in mine]
-            if len(each) == 1:
-                found += each
-                continue
-            numbers = [name for name, value in each[0].items() if isinstance(value, float)]
-            mean = {name: statistics.fmean(row[name] for row in each) for name in numbers}
-            spread = {f"{name}_sd": statistics.stdev(row[name] for row in each) for name in numbers}
-            found += [{**each[0], **mean, **spread, "seed": MEAN}, *each]
+            found += seed_rows(each)
     return found
 
 
-def estimator_rows(errors: Mapping[str, np.ndarray]) -> list[Row]:
-    """How far the estimator is off, in pixels of the person's crop of 256: of whom it learnt from, and of others."""
+def estimator_rows(seen: Mapping[str, Seen]) -> list[Row]:
+    """How far the estimator is off, in pixels of the person's crop of 256: of whom it learnt from, and of others.
+
+    Of the test split also in the boxes of those whom a detector finds, and in the true boxes of the same people.
+    """
+    asked = [(split, "true", len(its.estimate_px), errors_of(its)) for split, its in seen.items()]
+    test = seen["test"]
+    for boxes, points in (("found", test.found_px), ("true, of those found", test.estimate_px)):
+        errors = errors_in_crop(points[test.found].numpy(), test.views.keypoints_px[test.found].numpy())
+        asked.append(("test", boxes, len(test.estimate_px), errors))
     return [
-        {"what": "2D estimator", "split": split, "people": len(its),
-         "mean_px": float(np.linalg.norm(its, axis=-1).mean()),
-         "median_px": float(np.median(np.linalg.norm(its, axis=-1))),
-         "beyond_50_percent": 100 * float((np.abs(its) > 50).any(-1).mean())}
-        for split, its in errors.items()
+        {"what": "2D estimator", "split": split, "boxes": boxes, "people": len(errors),
+         "of_all_percent": 100 * len(errors) / everybody,
+         "mean_px": float(np.linalg.norm(errors, axis=-1).mean()),
+         "median_px": float(np.median(np.linalg.norm(errors, axis=-1))),
+         "beyond_50_percent": 100 * float((np.abs(errors) > 50).any(-1).mean())}
+        for split, boxes, everybody, errors in asked
+        if len(errors)
+    ]  # fmt: skip
+
+
+def model_rows(models: Mapping[str, ErrorModel]) -> list[Row]:
+    """What the error models say, the mean over joints."""
+    return [
+        {"what": "error model", "kind": kind, "sigma_px": float(models[kind].sigma_px.mean()),
+         "inlier_percent": 100 * float(models[kind].inlier.mean())}
+        for kind in KINDS
     ]  # fmt: skip
 
 
@@ -166,12 +176,16 @@ def claims(results: Results) -> list[Claim]:
 
 
 def _notes(
-    effort: Effort, library: Path | None, results: Results, people: Mapping[str, int], seconds: float
+    effort: Effort, library: Path | None, results: Results, seen: Mapping[str, Seen], seconds: float, folder: str
 ) -> tuple[str, ...]:
-    kept = sum("from_cache" in result for result in results)
+    from_cache = sum("from_cache" in result for result in results)
     poses = "poses made by rule" if library is None else "poses of the library's splits, each of other subjects"
-    network = effort.estimator
+    network, test = effort.estimator, seen["test"]
     channels = "/".join(map(str, network.backbone_channels))
+    people = {split: len(its.estimate_px) for split, its in seen.items()}
+    kept = (
+        f"; weights and error models are in {folder} of the cache: {ESTIMATOR}.json, {KINDS[0]}.json, {KINDS[1]}.json"
+    )
     return (
         f"{effort.train_pictures} rendered pictures of {effort.side_px} px of people about the middle and as many of "
         f"people anywhere in a frame of 90°, and {effort.test_pictures} of each for the errors and for the test; "
@@ -179,9 +193,17 @@ def _notes(
         "for the test, all of them wholly before the camera",
         f"2D estimator: {network.backbone} of {channels} channels, crops of {network.size_px} px of true boxes, "
         f"{effort.estimator_steps} steps of {effort.estimator_batch}, from nothing; lifters: width {effort.width}, "
-        f"{effort.steps} steps of {effort.batch}, all of them on the people of the training pictures",
+        f"{effort.steps} steps of {effort.batch} as recipe abspose-quick has them (Adam, no dropout), all of them on "
+        "the people of the training pictures, mirrored with chance ½",
+        "one estimator serves for the errors and for the test: it has learnt without the subjects whose errors are "
+        "fitted, and is not trained again with them",
         "tests: the estimator's 2D poses of people whom nothing has learnt from, lifted; MPJPE without the hips; "
-        "roots by the network, by weak perspective (paper 002's rival) or by a linear solve under full perspective",
+        "roots by the network, by weak perspective (paper 002's rival) or by a linear solve under full perspective; "
+        "claims are of true boxes",
+        f"found boxes: of lcrnet-synth, which finds {int(test.found.sum())} of the {people['test']} people "
+        f"({100 * float(test.found.float().mean()):.1f} %, overlap of {LEAST_OVERLAP:g} with the true box on); the "
+        "others do not count there, so the same people are scored in true boxes too",
         f"the estimator took {seconds:.0f} s of one thread (0: kept), the lifters "
-        f"{sum(result['seconds'] for result in results):.0f} s; {kept} of {len(results)} were kept (--cache)",
+        f"{sum(result['seconds'] for result in results):.0f} s; {from_cache} of {len(results)} were kept (--cache)"
+        f"{kept if folder else ''}",
     )

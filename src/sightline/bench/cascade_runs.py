@@ -4,44 +4,65 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
-from sightline.bench import perspose_runs
 from sightline.bench.abspose_runs import kept_or_measured
-from sightline.camera import Camera
+from sightline.bench.cascade_people import (
+    Seen,
+    boxes_path,
+    chosen,
+    estimated,
+    finder_digest,
+    joined,
+    views_of,
+    with_mirror,
+)
+from sightline.bench.perspose_runs import SPREADS, Pictures, set_folder
 from sightline.data.virtual import ViewBatch
 from sightline.formats.atomic import atomic_path
-from sightline.landmarks import rows_of
 from sightline.methods.abspose.decode import RootRule
 from sightline.methods.abspose.estimator import EstimatorConfig, JointEstimator
-from sightline.methods.abspose.model import AbsPoseConfig
-from sightline.methods.abspose.noise import MIN_SAMPLES, ErrorModel, errors_in_crop, fit_gaussian, fit_mixture, sample
+from sightline.methods.abspose.estimator_weights import load_estimator
+from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
+from sightline.methods.abspose.noise import (
+    MIN_SAMPLES,
+    ErrorModel,
+    errors_in_crop,
+    fit_gaussian,
+    fit_mixture,
+    read_error_model,
+    sample,
+    write_error_model,
+)
 from sightline.methods.perspose.augment import AugmentConfig
-from sightline.methods.perspose.samples import crops_of
-from sightline.perspective import keypoints_from_virtual
 from sightline.recipes.abspose import abspose_quick
-from sightline.skeleton import get_skeleton
 from sightline.training.config import EstimatorRunConfig, LifterConfig, config_to_json
-from sightline.training.joints import joints_seen
 from sightline.training.lifter import ViewSource, lift_views
-from sightline.training.pictures import MixedPeople, SetPeople, plain_batches
+from sightline.training.pictures import MixedPeople, SetPeople
 from sightline.training.run import train_joints, train_lifter
 from sightline.training.scores import score_poses
+from sightline.training.ship_joints import ship_joints
 
-VERSION: Final = 1
+VERSION: Final = 2
 """To be raised whenever other scores follow from the same networks, so that no older ones are taken from a cache."""
 SPLITS: Final = ("train", "val", "test")
 ROOTS: Final[Mapping[str, RootRule]] = {
     "learned": "learned", "weak perspective": "weak_perspective", "perspective": "perspective",
 }  # fmt: skip
 """Where the root comes from: of the network, of the analytic rival (table 3), of a linear solve."""
+ESTIMATOR: Final = "cascade-estimator"
+"""Name of the 2D estimator's weights."""
+KINDS: Final = ("mixture", "gaussian")
+"""Of error models."""
+FOUND: Final = "estimate in found boxes, learned root"
+FOUND_TRUE: Final = "estimate of the same people in true boxes, learned root"
+"""Tests on those whom a detector finds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +85,9 @@ VARIANTS: Final = (PLAIN, TRUTH, ESTIMATE, GAUSSIAN, MIXTURE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
+class Effort(Pictures):
     """How much is rendered, trained and tested."""
 
-    train_pictures: int = 4096
-    """Of each of two spreads of people over the frame."""
-    test_pictures: int = 1024
-    side_px: int = 320
-    """Of the pictures."""
     estimator: EstimatorConfig = EstimatorConfig(
         backbone="resnet10t", backbone_channels=(32, 64, 128, 256), channels=48, size_px=96
     )
@@ -84,13 +100,6 @@ class Effort:
     steps: int = 2500
     batch: int = 256
 
-    @property
-    def pictures(self) -> perspose_runs.Effort:
-        """The same as PersPose's benchmark takes it, whose pictures these are."""
-        return perspose_runs.Effort(
-            train_pictures=self.train_pictures, test_pictures=self.test_pictures, side_px=self.side_px
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -100,19 +109,10 @@ class Run:
     seed: int
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Seen:
-    """People of pictures as they are, and as the estimator sees them."""
-
-    views: ViewBatch
-    """With the exact keypoints."""
-    estimate_px: Float[torch.Tensor, "person 17 2"]
-
-
 def estimator_config(effort: Effort) -> EstimatorRunConfig:
     """Return the run of the 2D estimator."""
     return EstimatorRunConfig(
-        name="cascade-estimator",
+        name=ESTIMATOR,
         model=effort.estimator,
         augment=AugmentConfig(roll_deg=10.0, zoom=(0.8, 1.1), cut_out_share=0.2),
         steps=effort.estimator_steps,
@@ -144,135 +144,111 @@ def lifter_config(run: Run, effort: Effort) -> LifterConfig:
     )
 
 
-def set_folders(folder: Path, split: str, effort: Effort, library: Path | None) -> list[Path]:
-    """Return the folders of a split's pictures, of both spreads."""
-    return [
-        perspose_runs.set_folder(folder, spread, split, effort.pictures, library) for spread in perspose_runs.SPREADS
-    ]
+def kept_folder(effort: Effort, library: Path | None, folder: Path) -> Path:
+    """Return the folder of what the lifters of a benchmark share, named by all that it depends on.
 
-
-def render_set(folder: Path, spread: str, split: str, effort: Effort, library: Path | None) -> dict[str, Any]:
-    """Render one set, or what is missing of it."""
-    return perspose_runs.render_set(folder, spread, split, effort.pictures, library)
-
-
-def estimates(effort: Effort, library: Path | None, folder: Path) -> dict[str, Any]:
-    """Train the 2D estimator on the training split's pictures, and keep what it sees in those of all splits.
-
-    People of the validation split are others than those that it learns from: whoever fits an error model to what it
-    gets wrong there has left subjects out, as the paper does.
-
-    Args:
-        effort: how long, and on how many pictures.
-        library: whose poses people have.
-        folder: of the rendered sets, where the estimates are kept too.
+    It holds the estimator's weights with their passport, which `sightline predict --detector integral:PASSPORT` takes,
+    `mixture.json` and `gaussian.json`, which `sightline train --error-model` takes, and the estimates.
     """
-    path = estimates_path(effort, library, folder)
-    if path.exists():
-        return {"seconds": 0.0}
-    torch.set_num_threads(1)
-    people = {
-        split: [SetPeople(its, body=False) for its in set_folders(folder, split, effort, library)] for split in SPLITS
-    }
-    began = time.perf_counter()
-    train = MixedPeople(parts=tuple(people["train"]), shares=(1.0,) * len(people["train"]))
-    network = train_joints(estimator_config(effort), train).network
-    seconds = time.perf_counter() - began
-    found = {
-        f"{split}_{number}": estimated(network, its).numpy()
-        for split, parts in people.items()
-        for number, its in enumerate(parts)
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, seconds=np.array(seconds), **found)  # pyright: ignore[reportArgumentType]
-    return {"seconds": seconds}
+    names = [set_folder(folder, spread, split, effort, library).name for split in SPLITS for spread in SPREADS]
+    key = [config_to_json(estimator_config(effort)), names, effort.least_errors, VERSION]
+    return folder / f"cascade-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}"
 
 
 def estimates_path(effort: Effort, library: Path | None, folder: Path) -> Path:
     """Return the file of the estimates, named by all that they depend on."""
-    names = [its.name for split in SPLITS for its in set_folders(folder, split, effort, library)]
-    key = [config_to_json(estimator_config(effort)), names, VERSION]
-    return folder / f"cascade-estimates-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}.npz"
+    return kept_folder(effort, library, folder) / f"estimates-{finder_digest()}.npz"
 
 
-def estimated(network: JointEstimator, people: SetPeople) -> Float[torch.Tensor, "person 17 2"]:
-    """Return where the estimator sees everybody's joints, in their pictures' pixels, true boxes given."""
-    kind, rows, size, found = crops_of(network), range(len(people)), 64, []
-    batches = plain_batches(people, kind, rows, size)
-    for start, (seen, batch) in zip(range(0, len(rows), size), joints_seen(network, batches), strict=True):
-        cameras = [people[row][1].camera for row in rows[start : start + size]]
-        camera = Camera.stack([each for each in cameras if each is not None])
-        found.append(keypoints_from_virtual(camera, batch.views, seen.points_px).float())
-    return torch.cat(found)
+def estimates(effort: Effort, library: Path | None, folder: Path) -> dict[str, Any]:
+    """Train the 2D estimator on the training split's pictures, see those of all splits with it, and fit its errors.
+
+    People of the validation split are others than those that it learns from: whoever fits an error model to what it
+    gets wrong there has left subjects out, as the paper does. Of the test split it also looks into the boxes found.
+
+    Args:
+        effort: how long, and on how many pictures.
+        library: whose poses people have.
+        folder: of the rendered sets and found boxes, where all of this is kept too.
+    """
+    path = estimates_path(effort, library, folder)
+    if all(its.exists() for its in (path, *(path.with_name(f"{kind}.json") for kind in KINDS))):
+        return {"seconds": 0.0}
+    torch.set_num_threads(1)
+    keys = [(split, spread) for split in SPLITS for spread in SPREADS]
+    sets = {(split, spread): set_folder(folder, spread, split, effort, library) for split, spread in keys}
+    people = {key: SetPeople(its, body=False) for key, its in sets.items()}
+    network, seconds = _estimator(effort, people, path.parent)
+    found = {"_".join(key): estimated(network, its).numpy() for key, its in people.items()}
+    for spread in SPREADS:
+        boxes = np.load(boxes_path(sets["test", spread]))
+        found[f"found_{spread}"] = estimated(network, people["test", spread], boxes).numpy()
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **found)  # pyright: ignore[reportArgumentType]
+    for model in error_models(errors_of(seen_of("val", effort, library, folder)), effort.least_errors):
+        write_error_model(model, path.with_name(f"{model.kind}.json"))
+    return {"seconds": seconds}
 
 
-def views_of(people: SetPeople) -> ViewBatch:
-    """Return everybody as a lifter's views: joints, exact keypoints and cameras."""
-    rows, joints, cameras, stature = list(rows_of(get_skeleton("h36m17"))), [], [], []
-    for row in range(len(people)):
-        person = people[row][1]
-        assert person.landmarks_cam is not None
-        assert person.camera is not None
-        joints.append(torch.from_numpy(person.landmarks_cam[rows]))
-        cameras.append(person.camera.to(torch.float64))
-        stature.append(person.stature_m)
-    camera, joints_cam = Camera.stack(cameras), torch.stack(joints)
-    keypoints, before = camera.project(joints_cam)
-    up_cam = torch.full((len(joints), 3), torch.nan) if camera.rotation is None else camera.rotation[..., 2].float()
-    return ViewBatch(
-        joints_cam=joints_cam.float(),
-        keypoints_px=keypoints.float(),
-        camera=replace(camera, rotation=None, translation_m=None).to(torch.float32),
-        stature_m=torch.tensor(stature),
-        visible=before,
-        frame=torch.arange(len(joints)),
-        up_cam=up_cam,
-    )
+def _estimator(effort: Effort, people: Mapping[tuple[str, str], SetPeople], kept: Path) -> tuple[JointEstimator, float]:
+    """The 2D estimator, from its weights, and in how many seconds it was trained; 0 where it was there."""
+    passport, seconds = kept / f"{ESTIMATOR}.json", 0.0
+    if not passport.exists():
+        began = time.perf_counter()
+        parts = tuple(people["train", spread] for spread in SPREADS)
+        trained = train_joints(estimator_config(effort), MixedPeople(parts=parts, shares=(1.0,) * len(parts)))
+        seconds = time.perf_counter() - began
+        credit = "; ".join(f"rendered people ({part.digest})" for part in parts)
+        credit += "; acknowledgements and licence texts in NOTICE"
+        ship_joints(trained, people["test", "wide"], kept, credit=credit, command="sightline bench cascade")
+    return load_estimator(passport)[0], seconds
 
 
 def seen_of(split: str, effort: Effort, library: Path | None, folder: Path) -> Seen:
     """Return everybody of a split who is before the camera, with what the estimator saw of them."""
-    kept = np.load(estimates_path(effort, library, folder))
-    parts = [views_of(SetPeople(its, body=False)) for its in set_folders(folder, split, effort, library)]
-    estimate = torch.cat([torch.from_numpy(kept[f"{split}_{number}"]) for number in range(len(parts))])
-    views = joined(parts)
-    usable = views.visible.all(1) & estimate.isfinite().flatten(1).all(1)
-    return Seen(views=chosen(views, usable), estimate_px=estimate[usable])
+    with np.load(estimates_path(effort, library, folder)) as kept:
+        estimate, found = (
+            torch.cat([torch.from_numpy(kept[f"{name}_{spread}"]) for spread in SPREADS])
+            for name in (split, "found" if split == "test" else split)
+        )
+    if split != "test":
+        found = torch.full_like(found, torch.nan)
+    parts = [SetPeople(set_folder(folder, spread, split, effort, library), body=False) for spread in SPREADS]
+    seen = Seen(views=joined([views_of(its) for its in parts]), estimate_px=estimate, found_px=found)
+    return chosen(seen, seen.views.visible.all(1) & estimate.isfinite().flatten(1).all(1))
 
 
-def joined(parts: Sequence[ViewBatch]) -> ViewBatch:
-    """Return views of several sets as one."""
-    cameras = [part.camera[row] for part in parts for row in range(len(part.stature_m))]
-    values = {
-        name: torch.cat([getattr(part, name) for part in parts]) for name in ViewBatch._fields if name != "camera"
-    }
-    return ViewBatch(camera=Camera.stack(cameras), **values)
+def errors_of(seen: Seen) -> np.ndarray:
+    """Return what the estimator gets wrong in true boxes, in pixels of people's crops."""
+    return errors_in_crop(seen.estimate_px.numpy(), seen.views.keypoints_px.numpy())
 
 
-def chosen(views: ViewBatch, rows: torch.Tensor) -> ViewBatch:
-    """Return some of the views, by numbers or by a mask."""
-    return ViewBatch._make(value[rows] for value in views)
+def error_models(errors: np.ndarray, least: int = MIN_SAMPLES) -> tuple[ErrorModel, ErrorModel]:
+    """Return mixture and single Gaussian of what the estimator gets wrong of people it did not learn from."""
+    return fit_mixture(errors, min_samples=least)[0], fit_gaussian(errors, min_samples=least)
 
 
-def error_models(
-    left_out: Seen, least: int = MIN_SAMPLES
-) -> tuple[ErrorModel, ErrorModel, Float[np.ndarray, "n joint 2"]]:
-    """Return mixture and single Gaussian of what the estimator gets wrong of people it did not learn from, and that."""
-    errors = errors_in_crop(left_out.estimate_px.numpy(), left_out.views.keypoints_px.numpy())
-    return fit_mixture(errors, min_samples=least)[0], fit_gaussian(errors, min_samples=least), errors
+def kept_models(effort: Effort, library: Path | None, folder: Path) -> dict[str, ErrorModel]:
+    """Return both error models, by kind."""
+    kept = kept_folder(effort, library, folder)
+    return {kind: read_error_model(kept / f"{kind}.json") for kind in KINDS}
 
 
 def source_of(run: Run, effort: Effort, pool: Seen, models: Mapping[str, ErrorModel]) -> ViewSource:
-    """Return where a lifter's views come from: people of the training pictures, with the 2D that the variant says."""
+    """Return where a lifter's views come from: people of the training pictures, with the 2D that the variant says.
+
+    Half of the people of a batch are in a mirror, the estimates too.
+    """
+    both = with_mirror(pool)
 
     def source(generator: torch.Generator) -> ViewBatch:
-        rows = torch.randint(len(pool.estimate_px), (effort.batch,), generator=generator)
-        views = chosen(pool.views, rows)
+        some = chosen(both, torch.randint(len(both.estimate_px), (effort.batch,), generator=generator))
         if run.variant.source == "estimate":
-            return views._replace(keypoints_px=pool.estimate_px[rows])
+            return some.views._replace(keypoints_px=some.estimate_px)
         model = models.get(run.variant.source)
-        return views if model is None else views._replace(keypoints_px=sample(model, views.keypoints_px, generator))
+        if model is None:
+            return some.views
+        return some.views._replace(keypoints_px=sample(model, some.views.keypoints_px, generator))
 
     return source
 
@@ -287,29 +263,36 @@ def run_one(run: Run, effort: Effort, library: Path | None, folder: Path, cache:
         folder: of the rendered sets and the estimates.
         cache: folder where results are kept.
     """
-    key = [asdict(run), config_to_json(lifter_config(run, effort)), estimates_path(effort, library, folder).name,
-           VERSION]  # fmt: skip
+    seen = estimates_path(effort, library, folder)
+    key = [asdict(run), config_to_json(lifter_config(run, effort)), seen.parent.name, seen.name, VERSION]
     name = f"cascade-{run.variant.name.replace(' ', '-').replace(',', '')}-{run.seed}"
     return kept_or_measured(cache, name, key, lambda: _measured(run, effort, library, folder))
 
 
 def _measured(run: Run, effort: Effort, library: Path | None, folder: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
-    pool, left_out, test = (seen_of(split, effort, library, folder) for split in SPLITS)
-    mixture, gaussian, _ = error_models(left_out, effort.least_errors)
+    pool, test = (seen_of(split, effort, library, folder) for split in ("train", "test"))
     began = time.perf_counter()
-    source = source_of(run, effort, pool, {"mixture": mixture, "gaussian": gaussian})
-    trained = train_lifter(lifter_config(run, effort), pool.views.joints_cam.float(), source=source)
+    source = source_of(run, effort, pool, kept_models(effort, library, folder))
+    trained = train_lifter(lifter_config(run, effort), pool.views.joints_cam, source=source)
     seconds = time.perf_counter() - began
-    scores = {}
-    for name, keypoints in (("estimate", test.estimate_px), ("truth", test.views.keypoints_px)):
-        for root, rule in ROOTS.items():
-            if root != "learned" and name == "truth":
-                continue
-            found = lift_views(trained.network, test.views._replace(keypoints_px=keypoints), root=rule)
-            known = found.flatten(1).isfinite().all(1)
+    return {"variant": run.variant.name, "seed": run.seed, "seconds": seconds, "scores": scores(trained.network, test)}
+
+
+def scores(lifter: AbsPoseLifter, test: Seen) -> dict[str, dict[str, Any]]:
+    """Return the scores of a lifter behind the estimator, by test; those on people found where somebody is found."""
+    estimate, truth = test.estimate_px, test.views.keypoints_px
+    asked: dict[str, tuple[torch.Tensor, RootRule]] = {
+        **{f"estimate, {name} root": (estimate, rule) for name, rule in ROOTS.items()},
+        "truth, learned root": (truth, "learned"),
+        FOUND: (test.found_px, "learned"),
+        FOUND_TRUE: (torch.where(test.found[:, None, None], estimate, torch.nan), "learned"),
+    }
+    told = {}
+    for name, (keypoints, rule) in asked.items():
+        found = lift_views(lifter, test.views._replace(keypoints_px=keypoints), root=rule)
+        known = found.flatten(1).isfinite().all(1)
+        if bool(known.any()):
             metres = score_poses(found[known], test.views.joints_cam[known])
-            scores[f"{name}, {root} root"] = {
-                **{f"{key}_mm": 1000 * value for key, value in metres.items()}, "people": int(known.sum()),
-            }  # fmt: skip
-    return {"variant": run.variant.name, "seed": run.seed, "seconds": seconds, "scores": scores}
+            told[name] = {**{f"{key}_mm": 1000 * value for key, value in metres.items()}, "people": int(known.sum())}
+    return told

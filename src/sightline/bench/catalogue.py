@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from sightline.bench.report import Measured
 from sightline.errors import UsageError
@@ -49,14 +49,7 @@ def _abspose(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.abspose_figures import draw_figures
 
     library = _motion(settings)
-    measured, drawn = bench_abspose(
-        library,
-        quick=settings.quick,
-        seeds=_seeds(settings),
-        jobs=settings.jobs,
-        cache=settings.cache,
-        progress=progress,
-    )
+    measured, drawn = bench_abspose(library, **_trainings(settings), progress=progress)
     if settings.figures is not None:
         draw_figures(drawn, settings.figures)
     return measured
@@ -75,10 +68,15 @@ def _motion(settings: Settings) -> Path | None:
     return library
 
 
-def _seeds(settings: Settings, usual: tuple[int, ...] = _SEEDS) -> tuple[int, ...]:
-    """The seeds that were given, or the usual ones; of a quick run the first alone."""
+def _trainings(settings: Settings, usual: tuple[int, ...] = _SEEDS) -> dict[str, Any]:
+    """How a benchmark that trains does so: with the seeds that were given, or the usual ones; quickly with one."""
     seeds = settings.seeds or usual
-    return seeds[:1] if settings.quick else seeds
+    return {
+        "quick": settings.quick,
+        "seeds": seeds[:1] if settings.quick else seeds,
+        "jobs": settings.jobs,
+        "cache": settings.cache,
+    }
 
 
 def _lift(settings: Settings, progress: Progress) -> Measured:
@@ -106,15 +104,7 @@ def _predict(settings: Settings, progress: Progress) -> Measured:
 def _widening(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.widening import bench_widening
 
-    return bench_widening(
-        _motion(settings),
-        settings.views,
-        quick=settings.quick,
-        seeds=_seeds(settings),
-        jobs=settings.jobs,
-        cache=settings.cache,
-        progress=progress,
-    )
+    return bench_widening(_motion(settings), settings.views, **_trainings(settings), progress=progress)
 
 
 def _track(settings: Settings, progress: Progress) -> Measured:
@@ -126,66 +116,31 @@ def _track(settings: Settings, progress: Progress) -> Measured:
 def _perspective_lifting(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.perspective_lifting import bench_perspective_lifting
 
-    return bench_perspective_lifting(
-        _motion(settings),
-        quick=settings.quick,
-        seeds=_seeds(settings),
-        jobs=settings.jobs,
-        cache=settings.cache,
-        progress=progress,
-    )
+    return bench_perspective_lifting(_motion(settings), **_trainings(settings), progress=progress)
 
 
 def _perspose(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.perspose import bench_perspose
 
-    return bench_perspose(
-        _motion_if_there(settings),
-        quick=settings.quick,
-        seeds=_seeds(settings),
-        jobs=settings.jobs,
-        cache=settings.cache,
-        progress=progress,
-    )
+    return bench_perspose(_motion_if_there(settings), **_trainings(settings, (0, 1)), progress=progress)
 
 
 def _cascade(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.cascade import bench_cascade
 
-    return bench_cascade(
-        _motion_if_there(settings),
-        quick=settings.quick,
-        seeds=_seeds(settings),
-        jobs=settings.jobs,
-        cache=settings.cache,
-        progress=progress,
-    )
+    return bench_cascade(_motion_if_there(settings), **_trainings(settings), progress=progress)
 
 
 def _cpm(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.cpm import bench_cpm
 
-    return bench_cpm(
-        _motion_if_there(settings),
-        quick=settings.quick,
-        seeds=_seeds(settings),
-        jobs=settings.jobs,
-        cache=settings.cache,
-        progress=progress,
-    )
+    return bench_cpm(_motion_if_there(settings), **_trainings(settings, (0, 1)), progress=progress)
 
 
 def _perspective_image(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.perspective_image import bench_perspective_image
 
-    return bench_perspective_image(
-        _motion_if_there(settings),
-        quick=settings.quick,
-        seeds=_seeds(settings),
-        jobs=settings.jobs,
-        cache=settings.cache,
-        progress=progress,
-    )
+    return bench_perspective_image(_motion_if_there(settings), **_trainings(settings), progress=progress)
 
 
 def _perspective_speed(settings: Settings, progress: Progress) -> Measured:
@@ -198,14 +153,7 @@ def _deeplift(settings: Settings, progress: Progress) -> Measured:
     from sightline.bench.deeplift import bench_deeplift
     from sightline.bench.deeplift_figures import draw_figures
 
-    measured, drawn = bench_deeplift(
-        _motion(settings),
-        quick=settings.quick,
-        seeds=_seeds(settings),
-        jobs=settings.jobs,
-        cache=settings.cache,
-        progress=progress,
-    )
+    measured, drawn = bench_deeplift(_motion(settings), **_trainings(settings), progress=progress)
     if settings.figures is not None:
         draw_figures(drawn, settings.figures)
     return measured
@@ -248,10 +196,7 @@ def _lcrnet(settings: Settings, progress: Progress) -> Measured:
 
     return bench_lcrnet(
         _motion_if_there(settings),
-        quick=settings.quick,
-        seeds=_seeds(settings, (0,)),
-        jobs=settings.jobs,
-        cache=settings.cache,
+        **_trainings(settings, (0,)),
         steps=settings.steps,
         pictures=settings.pictures,
         progress=progress,

@@ -5,7 +5,6 @@ All variants of a seed begin with the same plain machine and learn for equally m
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,23 +14,23 @@ from sightline.bench.abspose_runs import in_processes
 from sightline.bench.cpm_runs import (
     LAYERED,
     PLAIN,
+    SPREAD,
     STOPPED,
     VARIANTS,
     Effort,
     Run,
     first_weights,
     mean_of,
-    render_set,
     run_one,
 )
 from sightline.bench.perspective_image_pictures import pictures_folder
-from sightline.bench.report import Claim, Measured, Row
+from sightline.bench.perspose_runs import render_sets
+from sightline.bench.report import Claim, Measured, Row, seed_rows
 
 QUICK: Final = Effort(
     train_pictures=8, test_pictures=8, side_px=96, size_px=64, stages=2, features=(4, 6, 8, 8), first=8, later=8,
     kernels=(3, 3), plain_steps=2, steps=2, batch=2,
 )  # fmt: skip
-MEAN: Final = "mean"
 ALIKE: Final = 0.05
 """Errors that differ by less than this share are similar."""
 
@@ -61,8 +60,7 @@ def bench_cpm(
     """
     effort = effort or (QUICK if quick else Effort())
     with pictures_folder(cache) as folder:
-        sets = [(folder, split, effort, library) for split in ("train", "test")]
-        in_processes(render_set, sets, jobs=jobs, progress=progress)
+        render_sets(folder, effort, library, spreads=(SPREAD,), jobs=jobs, progress=progress)
         firsts = [(seed, effort, library, folder) for seed in seeds]
         started = in_processes(first_weights, firsts, jobs=jobs, progress=progress)
         calls = [(Run(variant=variant, seed=seed), effort, library, folder, cache)
@@ -88,11 +86,7 @@ def rows(results: Results) -> list[Row]:
                  "own_share": one["own_maps"][stage] if one["own_maps"] else None}
                 for one in mine
             ]  # fmt: skip
-            numbers = [name for name, value in each[0].items() if isinstance(value, float)]
-            mean = {name: statistics.fmean(row[name] for row in each) for name in numbers}
-            spread = {f"{name}_sd": statistics.stdev(row[name] for row in each) for name in numbers if len(each) > 1}
-            found.append({**each[0], **mean, **spread, "seed": MEAN} if len(each) > 1 else each[0])
-            found += each if len(each) > 1 else []
+            found += seed_rows(each)
     return found
 
 
@@ -114,7 +108,7 @@ def claims(results: Results, stages: int) -> list[Claim]:
         won(of(LAYERED, last, "fused_px"), of(PLAIN, last, "fused_px"), "fused-plain",
             "with the prior, the last stage's fused maps have a lower 2D error than a plain machine's"),
         won(of(LAYERED, last, "fused_px"), of(LAYERED, last, "own_px"), "fused-own",
-            "and than the network's own maps of that stage"),
+            "and than the network's own maps of that stage, on which no loss lies"),
         won(of(LAYERED, last, "fused_px"), of(LAYERED, 0, "fused_px"), "stages-2d",
             "the 2D error falls from the first stage to the last"),
         won(of(LAYERED, last, "mpjpe_mm"), of(LAYERED, 0, "mpjpe_mm"), "stages-3d",
@@ -142,6 +136,9 @@ def _notes(effort: Effort, library: Path | None, results: Results, first_seconds
         f"{effort.size_px // 8} × {effort.size_px // 8} cells; {effort.plain_steps} steps of {effort.batch} without "
         f"the prior, the same for all variants of a seed, and then {effort.steps} of their own; batch normalization "
         "after each layer",
+        "own maps, lifted too, are what fusion gives that weighs nothing else; no loss is on them where there is the "
+        "prior, so that fused-own says what fusion is worth to such a machine, and not to one trained without: that is "
+        "fused-plain",
         "2D: mean distance of joints, in pixels of a crop of 256; 3D: the pose that the prior lifts the fused maps to, "
         "at the person's true size, without the hips; the crops' tilt against gravity is known",
         f"first weights that were not kept from earlier calls took {first_seconds:.0f} s of one thread, the trainings "

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sightline.bench import perspose_runs
 from sightline.bench.abspose_runs import kept_or_measured
+from sightline.bench.perspose_runs import SPLITS, Pictures, set_folder
 from sightline.formats.atomic import atomic_path
 from sightline.formats.weights import find_passport, read_passport
 from sightline.methods.deeplift.belief import soft_argmax
@@ -33,8 +33,8 @@ from sightline.training.run import train_joints
 
 SPREAD: Final = "narrow"
 """Of the pictures that PersPose's benchmark renders: people about the middle of the frame."""
-VERSION: Final = 1
-"""To be raised whenever other scores follow from the same network, so that no older ones are taken from a cache."""
+VERSION: Final = 2
+"""To be raised whenever other first weights or scores follow from the same run, so that none are taken from a cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +53,9 @@ VARIANTS: Final = (PLAIN, LAYERED, STOPPED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
+class Effort(Pictures):
     """How much is rendered, trained and tested."""
 
-    train_pictures: int = 4096
-    test_pictures: int = 1024
-    side_px: int = 320
-    """Of the pictures."""
     size_px: int = 128
     """Of the crops."""
     stages: int = 4
@@ -71,13 +67,6 @@ class Effort:
     """Which a plain machine learns first, for all variants of a seed to begin with, as the paper's do with theirs."""
     steps: int = 1000
     batch: int = 16
-
-    @property
-    def pictures(self) -> perspose_runs.Effort:
-        """The same as PersPose's benchmark takes it, whose pictures these are."""
-        return perspose_runs.Effort(
-            train_pictures=self.train_pictures, test_pictures=self.test_pictures, side_px=self.side_px
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,20 +113,15 @@ def first_config(seed: int, effort: Effort) -> MachineRunConfig:
     return config_of(Run(variant=PLAIN, seed=seed + 1000), replace(effort, steps=effort.plain_steps))
 
 
-def render_set(folder: Path, split: str, effort: Effort, library: Path | None) -> dict[str, Any]:
-    """Render the set of a split, or what is missing of it."""
-    return perspose_runs.render_set(folder, SPREAD, split, effort.pictures, library)
-
-
 def people_of(folder: Path, split: str, effort: Effort, library: Path | None) -> SetPeople:
     """Return the people of a rendered split."""
-    return SetPeople(perspose_runs.set_folder(folder, SPREAD, split, effort.pictures, library), body=False)
+    return SetPeople(set_folder(folder, SPREAD, split, effort, library), body=False)
 
 
 def first_path(seed: int, effort: Effort, library: Path | None, folder: Path) -> Path:
     """Return the file of first weights, named by all that they depend on."""
-    train = perspose_runs.set_folder(folder, SPREAD, "train", effort.pictures, library).name
-    key = [config_to_json(first_config(seed, effort)), train]
+    train = set_folder(folder, SPREAD, "train", effort, library).name
+    key = [config_to_json(first_config(seed, effort)), train, VERSION]
     return folder / f"cpm-first-{seed}-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}.pt"
 
 
@@ -165,9 +149,7 @@ def run_one(run: Run, effort: Effort, library: Path | None, folder: Path, cache:
         folder: of the rendered sets and first weights.
         cache: folder where results are kept.
     """
-    sets = [
-        perspose_runs.set_folder(folder, SPREAD, split, effort.pictures, library).name for split in ("train", "test")
-    ]
+    sets = [set_folder(folder, SPREAD, split, effort, library).name for split in SPLITS]
     first = first_path(run.seed, effort, library, folder)
     prior = read_passport(find_passport(DEFAULT_PRIOR)).sha256
     key = [asdict(run), config_to_json(config_of(run, effort)), sets, first.name, prior, VERSION]
@@ -199,7 +181,8 @@ def stage_scores(network: PoseMachine, people: SetPeople) -> list[dict[str, floa
     """Return for each stage what its maps are worth in 2D, and what the prior makes of them in 3D.
 
     Errors in 2D are mean distances of joints inside their crop, in pixels of a crop of 256 px. In 3D the pose that the
-    prior lifts the fused maps to has the person's true size; MPJPE is about the hips, in the crop's frame.
+    prior lifts the fused maps to has the person's true size; MPJPE is about the hips, in the crop's frame. `own_…` are
+    those of the network's own maps: of fused ones that weigh nothing but them.
     """
     layer = PoseLayer.of(load_prior()[0])
     told: list[dict[str, list[Tensor]]] = [{} for _ in range(network.config.stages)]
@@ -207,18 +190,16 @@ def stage_scores(network: PoseMachine, people: SetPeople) -> list[dict[str, floa
         true, joints = batch.truth.uv_px, _joints(batch)
         inside = true.isfinite().all(-1) & ((true >= 0) & (true <= network.size_px)).all(-1)
         for kept, stage in zip(told, network(as_seen(batch.crops), pitch_of(batch.up)), strict=True):
-            for name, maps in (("own", stage.own), ("fused", stage.fused)):
+            for name, maps in (("own_", stage.own), ("", stage.fused)):
                 found = soft_argmax(maps[:, :JOINTS].float(), window=max(1, round(2 * network.config.sigma_cells)))
                 apart = (STRIDE * found.xy - true).norm(dim=-1)[inside] * PAPER_CROP_PX / network.size_px
-                kept.setdefault(f"{name}_px", []).append(apart)
-                if name == "fused":
-                    lifted = layer(found.xy, pitch=pitch_of(batch.up), noise=BELIEF_NOISE)
-                    posed = lifted.pose.float() * limb_size(joints)[:, None, None]
-                    known = joints.isfinite().flatten(1).all(1) & lifted.valid
-                    for error, value in (("mpjpe_mm", mpjpe), ("pa_mpjpe_mm", pa_mpjpe)):
-                        kept.setdefault(error, []).append(
-                            1000 * value(posed[known], joints[known], reduction="none").flatten()
-                        )
+                kept.setdefault(f"{name or 'fused_'}px", []).append(apart)
+                lifted = layer(found.xy, pitch=pitch_of(batch.up), noise=BELIEF_NOISE)
+                posed = lifted.pose.float() * limb_size(joints)[:, None, None]
+                known = joints.isfinite().flatten(1).all(1) & lifted.valid
+                for error, value in (("mpjpe_mm", mpjpe), ("pa_mpjpe_mm", pa_mpjpe)):
+                    far = 1000 * value(posed[known], joints[known], reduction="none").flatten()
+                    kept.setdefault(f"{name}{error}", []).append(far)
     return [{name: float(torch.cat(values).mean()) for name, values in kept.items()} for kept in told]
 
 

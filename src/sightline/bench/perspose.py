@@ -18,18 +18,17 @@ import numpy as np
 from sightline.bench.abspose_runs import in_processes
 from sightline.bench.perspective_image_pictures import pictures_folder
 from sightline.bench.perspose_runs import (
-    SPLITS,
     SPREADS,
     Effort,
     Run,
     Variant,
     angles_deg,
     first_weights,
-    render_set,
+    render_sets,
     run_one,
     set_folder,
 )
-from sightline.bench.report import Claim, Measured, Row
+from sightline.bench.report import MEAN, Claim, Measured, Row
 from sightline.training.pictures import SetPeople
 
 NEITHER: Final = Variant(name="neither", encoding=False, rotation=False)
@@ -41,7 +40,6 @@ QUICK: Final = Effort(
     train_pictures=8, test_pictures=8, side_px=96, size_px=64, backbone="mobilenetv4_conv_small_050", channels=8,
     vector_size=16, first_steps=2, steps=2, batch=4,
 )  # fmt: skip
-MEAN: Final = "mean"
 
 Results = Sequence[Mapping[str, Any]]
 
@@ -69,8 +67,7 @@ def bench_perspose(
     """
     effort = effort or (QUICK if quick else Effort())
     with pictures_folder(cache) as pictures:
-        sets = [(pictures, spread, split, effort, library) for spread in SPREADS for split in SPLITS]
-        in_processes(render_set, sets, jobs=jobs, progress=progress)
+        render_sets(pictures, effort, library, jobs=jobs, progress=progress)
         firsts = [(seed, rotation, effort, library, pictures) for seed in seeds for rotation in (False, True)]
         started = in_processes(first_weights, firsts, jobs=jobs, progress=progress)
         runs = [Run(spread=s, variant=v, seed=seed) for seed in seeds for s in SPREADS for v in VARIANTS]

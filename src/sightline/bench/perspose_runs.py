@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 
 from sightline.angles import angles_of_set
-from sightline.bench.abspose_runs import digest_of, kept_or_measured
+from sightline.bench.abspose_runs import digest_of, in_processes, kept_or_measured
 from sightline.bench.perspective_image_pictures import renderer_digest
 from sightline.bench.perspective_image_scenes import Frames, drawn
 from sightline.formats.atomic import atomic_path
@@ -52,13 +52,18 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effort:
-    """How much is rendered, trained and tested."""
+class Pictures:
+    """How many pictures are rendered of each spread of people over the frame, and how large."""
 
     train_pictures: int = 4096
     test_pictures: int = 1024
     side_px: int = 320
-    """Of the pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort(Pictures):
+    """How much is rendered, trained and tested."""
+
     size_px: int = 64
     """Of the crops."""
     backbone: str = "mobilenetv4_conv_small_050"
@@ -122,21 +127,36 @@ class Framed:
         return render(drawn(self.frames, self.poses, self.seed, index)[0], self.frames.samples)
 
 
-def set_folder(cache: Path, spread: str, split: str, effort: Effort, library: Path | None) -> Path:
+def set_folder(cache: Path, spread: str, split: str, pictures: Pictures, library: Path | None) -> Path:
     """Return the folder of a set, named by all that its pictures depend on."""
-    count = effort.train_pictures if split == "train" else effort.test_pictures
-    decisive = (SPREADS[spread], split, count, effort.side_px, digest_of(library), renderer_digest(), SEEDS[split])
+    count = pictures.train_pictures if split == "train" else pictures.test_pictures
+    decisive = (SPREADS[spread], split, count, pictures.side_px, digest_of(library), renderer_digest(), SEEDS[split])
     digest = hashlib.sha256(repr(decisive).encode()).hexdigest()[:12]
     return cache / f"perspose-{spread}-{split}-{digest}"
 
 
-def render_set(cache: Path, spread: str, split: str, effort: Effort, library: Path | None) -> dict[str, Any]:
+def render_sets(
+    cache: Path,
+    pictures: Pictures,
+    library: Path | None,
+    *,
+    spreads: Iterable[str] = SPREADS,
+    splits: Iterable[str] = SPLITS,
+    jobs: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Render sets of some spreads and splits, or what is missing of them, `jobs` at a time."""
+    sets = [(cache, spread, split, pictures, library) for spread in spreads for split in splits]
+    in_processes(render_set, sets, jobs=jobs, progress=progress)
+
+
+def render_set(cache: Path, spread: str, split: str, pictures: Pictures, library: Path | None) -> dict[str, Any]:
     """Render a set of one person in each picture, or what is missing of it."""
     poses: PoseSource = ProceduralPoses() if library is None else LibraryPoses(path=str(library), split=split)
-    frames = Frames(subject="people", side_px=effort.side_px, reach=SPREADS[spread])
-    count = effort.train_pictures if split == "train" else effort.test_pictures
+    frames = Frames(subject="people", side_px=pictures.side_px, reach=SPREADS[spread])
+    count = pictures.train_pictures if split == "train" else pictures.test_pictures
     write_set(
-        set_folder(cache, spread, split, effort, library),
+        set_folder(cache, spread, split, pictures, library),
         Framed(frames=frames, poses=poses, seed=SEEDS[split]),
         count,
         seed=SEEDS[split],

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sightline.errors import InputError, UsageError
 from sightline.formats.atomic import atomic_path
 
 Row = Mapping[str, Any]
+MEAN: Final = "mean"
+"""In the place of a row's seed: of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,16 @@ class Measured:
     claims: Sequence[Claim] = ()
     seeds: Sequence[int] = ()
     notes: Sequence[str] = field(default_factory=tuple)
+
+
+def seed_rows(each: Sequence[Row]) -> list[Row]:
+    """Return rows of one variant's seeds after one of their means and standard deviations; of one seed, its own."""
+    if len(each) == 1:
+        return list(each)
+    numbers = [name for name, value in each[0].items() if isinstance(value, float)]
+    mean = {name: statistics.fmean(row[name] for row in each) for name in numbers}
+    spread = {f"{name}_sd": statistics.stdev(row[name] for row in each) for name in numbers}
+    return [{**each[0], **mean, **spread, "seed": MEAN}, *each]
 
 
 def report_json(name: str, measured: Measured, *, command: str, seconds: float) -> dict[str, Any]:

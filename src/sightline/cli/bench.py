@@ -48,8 +48,8 @@ class Bench:
     cache: MaybePath = None
     """Folder that keeps finished trainings, so that a stopped benchmark goes on."""
     seeds: tuple[int, ...] = ()
-    """Seeds, one training of each variant per seed, 0 1 2 when left out (of lcrnet 0); widening trains all but one
-    variant with the first only."""
+    """Seeds, one training of each variant per seed, 0 1 2 when left out (of perspose and cpm 0 1, of lcrnet 0);
+    widening trains all but one variant with the first only."""
     jobs: int = 2
     """Trainings at a time, one thread each."""
     renders: MaybeInteger = None

@@ -112,11 +112,12 @@ class Models:
 def _all_models() -> tuple[list[Model], list[tuple[str, str]]]:
     """Every lifter and detector, and what is wrong with passports: (name, sentence)."""
     from sightline.detect.registry import available
+    from sightline.prediction.joints import OWN_NETWORKS
 
     lifters, problems = [], []
     for lifter in _lifters():
         (lifters if isinstance(lifter, Model) else problems).append(lifter)  # pyright: ignore[reportArgumentType]
-    return [*lifters, *map(_detector, available())], problems
+    return [*lifters, *map(_detector, available(OWN_NETWORKS))], problems
 
 
 def _lifters() -> Iterator[Model | tuple[str, str]]:

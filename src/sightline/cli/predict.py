@@ -58,9 +58,9 @@ class Predict:
     fov_x: MaybeNumber = None
     """Horizontal field of view in degrees."""
     detector: str = "auto"
-    """What finds people and joints: a detector by name (`sightline models` lists them), or a keypoint file; with
-    perspose, which needs no joints, also `boxes`: nobody but those in --box (of photos) or --boxes; lcrnet finds
-    people itself."""
+    """What finds people and joints: a detector by name (`sightline models` lists them; lcrnet+integral has one find
+    people and another their joints), or a keypoint file; with perspose, which needs no joints, also `boxes`: nobody but
+    those in --box (of photos) or --boxes; --method lcrnet finds people itself."""
     method: Literal["abspose", "deeplift", "perspose", "lcrnet"] = "abspose"
     """What turns them into 3D: a network that lifts keypoints, a prior of human poses (Lifting from the Deep), a
     network that looks at the picture of each person and its camera (PersPose), or one that finds several people and

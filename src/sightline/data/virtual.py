@@ -20,9 +20,10 @@ from torch import Tensor
 from sightline.camera import Camera
 from sightline.data.people import PeopleConfig, sample_bodies
 from sightline.geometry.distortion import Distortion
+from sightline.skeleton import get_skeleton
 from sightline.stature import stature_from_joints
 
-__all__ = ["CameraConfig", "PeopleConfig", "ViewBatch", "sample_bodies", "sample_views", "step_generator"]
+__all__ = ["CameraConfig", "PeopleConfig", "ViewBatch", "mirrored", "sample_bodies", "sample_views", "step_generator"]
 
 Range = tuple[float, float]
 
@@ -84,6 +85,21 @@ class ViewBatch(NamedTuple):
     """Row of the pose in the library it was drawn from."""
     up_cam: Float[Tensor, "batch 3"]
     """Unit vector against gravity, the camera's frame."""
+
+
+def mirrored(views: ViewBatch) -> ViewBatch:
+    """Return the same people (`h36m17`) in a mirror: x → W − x in the picture, whose camera is mirrored with it."""
+    order, side = list(get_skeleton("h36m17").flip), views.joints_cam.new_tensor([-1.0, 1.0, 1.0])
+    x, y = views.keypoints_px[:, order].unbind(-1)
+    return ViewBatch(
+        joints_cam=views.joints_cam[:, order] * side,
+        keypoints_px=torch.stack((views.camera.image_size[:, :1] - x, y), -1),
+        camera=views.camera.flipped(),
+        stature_m=views.stature_m,
+        visible=views.visible[:, order],
+        frame=views.frame,
+        up_cam=views.up_cam * side,
+    )
 
 
 def step_generator(seed: int, step: int, rank: int = 0) -> torch.Generator:

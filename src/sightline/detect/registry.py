@@ -1,5 +1,7 @@
 """The 2D detectors by name: Sightline's own, and those that other installed packages offer.
 
+Floors above have networks of their own that are detectors too: they hand in a table of them.
+
 A package offers one by an entry point of the group `sightline.detectors`: its name is the detector's, its value a
 callable with the arguments `device`, `batch_size`, `video` and `min_score` that returns a
 `sightline.detect.protocol.Detector`:
@@ -21,6 +23,7 @@ from sightline.detect.keypoint_rcnn import KEYPOINT_RCNN, KeypointRCNN
 from sightline.detect.protocol import Detector
 from sightline.detect.rtmpose import NETWORKS, RTMPose
 from sightline.errors import InputError, UsageError
+from sightline.formats import weights
 from sightline.formats.downloads import Progress, RemoteFile
 from sightline.skeleton import Skeleton
 
@@ -47,6 +50,8 @@ class Entry:
     """Modules that must be installed."""
     files: tuple[RemoteFile, ...] = ()
     """Weights that are fetched at the first use."""
+    weights: str = ""
+    """Name of the weights inside Sightline's package that it takes where none are named behind a colon."""
     package: str = ""
     """The distribution that offers it; empty for Sightline's own."""
 
@@ -119,6 +124,8 @@ DETECTORS: Final[Mapping[str, Entry]] = {
 }
 """Sightline's own detectors. Those of other packages are found when they are asked for."""
 
+NO_MORE: Final[Mapping[str, Entry]] = {}
+
 _BY_PREFERENCE: Final = ("rtmpose", "rtmpose-lightweight", "rtmpose-performance", "keypointrcnn", "mediapipe")
 
 
@@ -130,6 +137,7 @@ def load_detector(
     video: bool = False,
     min_score: float | None = None,
     progress: Progress | None = None,
+    more: Mapping[str, Entry] = NO_MORE,
 ) -> Detector:
     """Load a detector by name; weights that are missing are fetched.
 
@@ -137,19 +145,20 @@ def load_detector(
     Keypoint R-CNN (weights there), MediaPipe (installed). Where none is, it fetches the weights of Keypoint R-CNN.
 
     Args:
-        name: one of `DETECTORS`, one that another package offers, or `auto`.
+        name: one of Sightline's own, one that another package offers, or `auto`.
         device: where its networks run, such as cpu or cuda; MediaPipe knows the CPU only and stays there.
         batch_size: pictures per pass, for detectors that take several.
         video: whether the pictures of a call follow each other in time, for detectors that follow people.
         min_score: people (MediaPipe: the one person) below are left out; the detector's own number by default.
         progress: is told of the bytes of a download.
+        more: Sightline's own of floors above.
 
     Raises:
         UsageError: for a name that nobody knows, an extra that is not installed, an option that cannot be.
         InputError: if weights cannot be had, or another package's detector fails.
     """
-    entry = find_entry(chosen() if name == AUTO else name)
-    if not entry.package and (missing := _missing(entry)):
+    entry = find_entry(chosen() if name == AUTO else name, more)
+    if not entry.package and (missing := _missing(entry) or _not_inside(entry)):
         raise UsageError(f"detector {entry.name}: {missing}")
     options = {"device": device, "batch_size": batch_size, "video": video, "min_score": min_score}
     if not entry.package:
@@ -184,37 +193,42 @@ def chosen() -> str:
     return next((name for name in _BY_PREFERENCE if name in usable), "keypointrcnn")
 
 
-def find_entry(name: str) -> Entry:
+def find_entry(name: str, more: Mapping[str, Entry] = NO_MORE) -> Entry:
     """Return the detector of that name.
+
+    Args:
+        name: one of Sightline's own, or one that another package offers.
+        more: Sightline's own of floors above.
 
     Raises:
         UsageError: for a name that nobody knows, or that two packages claim; the message lists the names there are.
     """
-    if name in DETECTORS:
-        return DETECTORS[name]
-    offers = _offers()
+    own = {**DETECTORS, **more}
+    if name in own:
+        return own[name]
+    offers = _offers(own)
     found = offers.get(name, [])
     if len(found) > 1:
         packages = " and ".join(sorted(entry.package for entry in found))
         raise UsageError(f"detector {name}: the packages {packages} both offer one of that name; remove one of them")
     if found:
         return found[0]
-    names = [*DETECTORS, *sorted(offers), AUTO]
+    names = [*own, *sorted(offers), AUTO]
     close = difflib.get_close_matches(name.lower(), names, n=1)
     hint = f"; perhaps {close[0]} is meant" if close else ""
     raise UsageError(f"detector: expected one of {', '.join(names)}, got '{name}'{hint}")
 
 
-def available() -> list[Available]:
-    """Every detector, Sightline's own first, and whether it can be loaded now without a network."""
-    rows = []
-    for entry in DETECTORS.values():
-        missing = _missing(entry) or _not_fetched(entry)
+def available(more: Mapping[str, Entry] = NO_MORE) -> list[Available]:
+    """Every detector, Sightline's own first, those of floors above among them; and whether it can be loaded offline."""
+    rows, own = [], {**DETECTORS, **more}
+    for entry in own.values():
+        missing = _missing(entry) or _not_fetched(entry) or _not_inside(entry)
         rows.append(Available(entry, not missing, missing))
     taken = "the name belongs to a detector of Sightline's own, which is used instead"
     twice = "several packages offer a detector of this name"
-    for name, entries in sorted(_offers(with_taken=True).items()):
-        why_not = taken if name in DETECTORS or name == AUTO else twice if len(entries) > 1 else ""
+    for name, entries in sorted(_offers().items()):
+        why_not = taken if name in own or name == AUTO else twice if len(entries) > 1 else ""
         rows += [Available(entry, not why_not, why_not) for entry in entries]
     return rows
 
@@ -237,11 +251,17 @@ def _not_fetched(entry: Entry) -> str:
     return f"its weights ({megabytes} MB) are not here yet: sightline models {entry.name} --download"
 
 
-def _offers(*, with_taken: bool = False) -> dict[str, list[Entry]]:
-    """The detectors of other packages by name; those that take a name of Sightline's own only where asked for."""
+def _not_inside(entry: Entry) -> str:
+    if not entry.weights or (weights.shipped_weights() / f"{entry.weights}.json").exists():
+        return ""
+    return f"no weights for it are inside the package; name some, as in {entry.name}:PASSPORT.json"
+
+
+def _offers(own: Mapping[str, Entry] | None = None) -> dict[str, list[Entry]]:
+    """The detectors of other packages by name, without those that take a name of Sightline's own, where it is given."""
     offers: dict[str, list[Entry]] = {}
     for point in entry_points(group=GROUP):
-        if with_taken or (point.name not in DETECTORS and point.name != AUTO):
+        if own is None or (point.name not in own and point.name != AUTO):
             offers.setdefault(point.name, []).append(_offered(point))
     return offers
 

@@ -6,8 +6,10 @@ lets another detector find people and asks them for the joints.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -15,12 +17,13 @@ import torch
 from jaxtyping import Float
 
 from sightline.detect.protocol import Detection, Detector, Picture
-from sightline.detect.registry import load_detector
+from sightline.detect.registry import Entry, load_detector
 from sightline.errors import UsageError
 from sightline.methods.perspose.samples import CropKind, Person, crops_of, samples, stand_in
 from sightline.nn.device import torch_device
 from sightline.nn.joint_network import JointNetwork
 from sightline.perspective import keypoints_from_virtual
+from sightline.prediction.methods import LCRNET_WEIGHTS
 from sightline.prediction.perspose import body_box
 from sightline.skeleton import Skeleton
 
@@ -166,49 +169,54 @@ class Relay:
         self._first.close()
 
 
-def is_own(name: str) -> bool:
-    """Whether a detector's name is one that `own_detector` knows."""
-    return name.rpartition(JOINED)[2].partition(":")[0] in (*SEE_CROPS, LCRNET)
-
-
-def own_detector(
+def detector_of(
     name: str, *, device: str = "cpu", batch_size: int = 16, video: bool = False, min_score: float | None = None
-) -> Detector | None:
-    """Return one of Sightline's own networks as a detector, or two in a row; None for any other name.
+) -> Detector:
+    """Return a detector by name: one of Sightline's own networks, two detectors in a row, or one of the registry.
 
     Args:
         name: "integral", "cpm" or "lcrnet", also with the path of a passport behind a colon ("cpm:runs/P.json"); or any
-            detector's name and one of the former two, joined by "+".
+            detector's name and one of the former two, joined by "+"; or what `load_detector` knows.
         device: PyTorch device of the networks.
         batch_size: people per pass; pictures of another detector.
         video: whether pictures follow each other in time, for the first of two.
         min_score: people below are left out, by the first of two.
 
     Raises:
-        UsageError: for weights that there are not, or "+" before what sees no crops.
+        UsageError: for a name that nobody knows, weights that there are not, or "+" before what sees no crops.
         InputError: for weights that are broken or of another method.
     """
-    if not is_own(name):
-        return None
-    first, joined, last = name.rpartition(JOINED)
-    if not joined:
-        return _one(name, device, batch_size, min_score)
-    then = _one(last, device, batch_size, 0.0)
-    if not isinstance(then, JointDetector):
-        raise UsageError(f"detector {name}: expected {' or '.join(SEE_CROPS)} behind the {JOINED}, got '{last}'")
     options: Any = {"device": device, "batch_size": batch_size, "video": video, "min_score": min_score}
-    return Relay(own_detector(first, **options) or load_detector(first, **options), then)
+    read = _NAME.fullmatch(name)
+    if read is None:
+        return load_detector(name, more=OWN_NETWORKS, **options)
+    first, kind, weights = read["first"], read["kind"], read["weights"]
+    if first is None:
+        return load_detector(kind, more=OWN_NETWORKS, **options) if weights is None else _one(kind, weights, **options)
+    if kind == LCRNET:
+        raise UsageError(f"detector {name}: expected {' or '.join(SEE_CROPS)} behind the {JOINED}, got '{kind}'")
+    then = detector_of(name[len(first) + 1 :], **(options | {"min_score": 0.0}))
+    assert isinstance(then, JointDetector)
+    return Relay(detector_of(first, **options), then)
 
 
-def _one(name: str, device: str, batch_size: int, min_score: float | None) -> Detector:
-    kind, colon, weights = name.partition(":")
+def is_own(name: str) -> bool:
+    """Whether a detector's name is, or ends with, that of one of Sightline's own networks."""
+    return _NAME.fullmatch(name) is not None
+
+
+_NAME: Final = re.compile(
+    rf"(?:(?P<first>.*){re.escape(JOINED)})?(?P<kind>{'|'.join((*SEE_CROPS, LCRNET))})(?::(?P<weights>.*))?", re.DOTALL
+)
+"""The last "+" that a known name follows joins two detectors; any other is a part of a path."""
+
+
+def _one(kind: str, weights: str, *, device: str, batch_size: int, min_score: float | None, **_: Any) -> Detector:
     if kind == LCRNET:
         from sightline.prediction.lcrnet import LcrNetEstimator
-        from sightline.prediction.methods import LCRNET_WEIGHTS
 
-        return LcrNetEstimator(weights if colon else LCRNET_WEIGHTS, device=device).detector(min_score)
-    network = _network(kind, weights if colon else SEE_CROPS[kind])
-    return JointDetector(kind, network, device=device, batch_size=batch_size, min_score=min_score)
+        return LcrNetEstimator(weights, device=device).detector(min_score)
+    return JointDetector(kind, _network(kind, weights), device=device, batch_size=batch_size, min_score=min_score)
 
 
 def _network(kind: str, weights: str) -> JointNetwork:
@@ -216,3 +224,20 @@ def _network(kind: str, weights: str) -> JointNetwork:
     from sightline.methods.deeplift.machine_weights import load_machine
 
     return load_estimator(weights)[0] if kind == "integral" else load_machine(weights)[0]
+
+
+def _entry(name: str, weights: str, about: str, joint_set: str, *, several: bool) -> Entry:
+    return Entry(
+        name=name, load=partial(_one, name, weights), about=about, joint_set=joint_set, several=several, weights=weights
+    )
+
+
+_ABOUT: Final = {
+    "integral": "the 2D estimator of AbsPoseLifter's cascade, in boxes or behind another detector (lcrnet+integral)",
+    "cpm": "the pose machine of Lifting from the Deep, in boxes or behind another detector (lcrnet+cpm)",
+}
+OWN_NETWORKS: Final[Mapping[str, Entry]] = {
+    **{name: _entry(name, SEE_CROPS[name], about, "h36m17", several=False) for name, about in _ABOUT.items()},
+    LCRNET: _entry(LCRNET, LCRNET_WEIGHTS, "the joints that LCR-Net++ finds in whole pictures", "lcr13", several=True),
+}
+"""Sightline's own networks among the detectors, by name; those of `detect.registry` come before them."""

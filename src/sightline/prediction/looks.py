@@ -13,11 +13,11 @@ from sightline.detect.follow import Follower
 from sightline.detect.guard import checked_detections, closed
 from sightline.detect.keypoint_file import KeypointFile
 from sightline.detect.protocol import Detection, Detector
-from sightline.detect.registry import AUTO, DETECTORS, load_detector
+from sightline.detect.registry import AUTO, DETECTORS
 from sightline.errors import UsageError
 from sightline.formats.detections import OwnFile, read_detections
 from sightline.prediction.estimator import Estimator, FindsPeople
-from sightline.prediction.joints import is_own, own_detector
+from sightline.prediction.joints import detector_of, is_own
 from sightline.prediction.run import Look
 from sightline.skeleton import get_skeleton
 from sightline.sources import Source, SourceFrame
@@ -72,7 +72,7 @@ def look_for(
     if named:
         video = source.kind != "photos" and listed is None
         options: Any = {"device": device, "batch_size": batch_size, "video": video, "min_score": min_score}
-        detector = own_detector(detector, **options) or load_detector(detector, **options)
+        detector = detector_of(detector, **options)
     if listed is None:
         return _Whole(detector, max_people, ours=named)
     return _InBoxes(detector, listed, source.kind == "photos", ours=named)
