@@ -39,7 +39,7 @@ def integral_synth() -> EstimatorRunConfig:
     return EstimatorRunConfig(
         name="integral-synth",
         model=EstimatorConfig(backbone="resnet10t", backbone_channels=(48, 96, 192, 384), channels=48, size_px=128),
-        augment=AugmentConfig(roll_deg=15.0, zoom=(0.75, 1.1)),
+        augment=AugmentConfig(roll_deg=15.0, zoom=(0.75, 1.1), target=0.05),
         backbone_from="perspose-synth",
         steps=5_000,
         batch_size=32,
