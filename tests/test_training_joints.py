@@ -25,7 +25,7 @@ from sightline.recipes import catalogue
 from sightline.recipes.joints import RECIPES
 from sightline.skeleton import Skeleton, get_skeleton
 from sightline.training.config import EstimatorRunConfig, MachineRunConfig
-from sightline.training.joints import joint_scores, joints_seen
+from sightline.training.joints import EstimatorModule, MachineModule, joint_scores, joints_seen
 from sightline.training.pictures import SetPeople, plain_batches
 from sightline.training.run import train_joints
 from sightline.training.ship_joints import ship_joints
@@ -158,6 +158,19 @@ def test_scores_are_pixels_of_the_papers_crop(people: SetPeople) -> None:
         scores = joint_scores(network, people, range(len(people)), flip=False)
         np.testing.assert_allclose(scores, (4 * off, right), rtol=1e-4)
         assert network.asked == [(False, True)]
+
+
+@pytest.mark.parametrize("config", [ESTIMATOR, RUNS[2]], ids=lambda config: config.name)
+def test_coarse_labels_are_learnt_as_such(config: EstimatorRunConfig | MachineRunConfig, people: SetPeople) -> None:
+    module: Any = (
+        EstimatorModule(config, people)
+        if isinstance(config, EstimatorRunConfig)
+        else MachineModule(config, None, people)
+    )
+    batch = next(plain_batches(people, module.kind, range(len(people))))
+    coarsely = batch._replace(truth=batch.truth._replace(coarse=torch.ones(len(people), dtype=torch.bool)))
+    exact, coarse = ([float(value.detach()) for value in module.losses(each).values()] for each in (batch, coarsely))
+    assert exact != pytest.approx(coarse, rel=1e-3)
 
 
 def test_who_is_asked_stays_in_training(people: SetPeople) -> None:
