@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from past_annotations import remade
 from sightline.methods.abspose.estimator import EstimatorConfig, JointEstimator, Seen
 from sightline.methods.abspose.estimator_loss import EstimatorLossConfig, estimator_loss
 from sightline.nn.heatmaps import gaussian_maps
@@ -134,11 +135,12 @@ def test_it_learns_where_a_spot_is() -> None:
         ({"size_px": 100}, "size_px: expected a multiple of 32"),
         ({"channels": 0}, "channels, backbone_channels: expected positive numbers"),
         ({"skeleton": "nobody"}, "nobody"),
+        ({"normalise": "sum"}, "normalise: expected one of softmax, relu, got 'sum'"),
     ],
 )
 def test_wrong_configurations_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(SMALL, **change)
+        remade(SMALL, **change)
 
 
 def test_wrong_calls_are_refused() -> None:

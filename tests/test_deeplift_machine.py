@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from past_annotations import remade
 from sightline.data.procedural import procedural_poses
 from sightline.methods.deeplift.belief import beliefs_from_landmarks, landmarks_from_beliefs
 from sightline.methods.deeplift.layer import PoseLayer
@@ -224,8 +225,10 @@ def test_wrong_calls_are_refused(prior: Mixture) -> None:
         ({"stages": 0}, "stages, features, first"),
         ({"kernels": (4, 5)}, "kernels: expected odd numbers"),
         ({"sigma_cells": 0.0}, "sigma_cells: expected a positive number"),
+        ({"locate": "firm", "layer": False}, "locate: expected one of hard, soft, got 'firm'"),
+        ({"gradient": "none", "layer": False}, "gradient: expected one of analytic, difference, got 'none'"),
     ],
 )
 def test_wrong_configurations_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(SMALL, **change)
+        remade(SMALL, **change)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fake_renders import written
+from past_annotations import remade
 from sightline.cli import main
 from sightline.errors import InputError
 from sightline.methods.abspose.estimator import EstimatorConfig, JointEstimator
@@ -250,11 +251,16 @@ def test_recipes_are_what_they_say() -> None:
         assert recipe().name == name
     paper = RECIPES["integral-paper"]()
     assert (paper.steps, paper.solver, paper.model) == (60 * 6500, "rmsprop", EstimatorConfig())
-    machine = RECIPES["cpm-paper"]().model
-    assert isinstance(machine, MachineConfig)
-    assert machine == MachineConfig()
-    for wrong in ({"workers": -1}, {"optimizer": "rmsprop"}):
-        with pytest.raises(ValueError, match="expected at least 0|in their place"):
-            replace(ESTIMATOR, **wrong)
+    assert (256 * paper.augment.target, paper.augment.colour, paper.augment.roll_deg) == (4.0, 0.4, 0.0)
+    machine, plain = RECIPES["cpm-paper"](), RECIPES["cpm-paper-plain"]()
+    assert machine.model == MachineConfig()
+    assert replace(plain, name=machine.name, model=machine.model) == machine
+    assert plain.model == MachineConfig(layer=False)
+    for run in (paper, plain):  # pixels as they are, but for colours; maps in single precision
+        assert (run.augment.noise, run.augment.blur_px, run.augment.cut_out_share) == (0.0, 0.0, 0.0)
+        assert run.precision == "32-true"
+    for wrong in ({"workers": -1}, {"optimizer": "rmsprop"}, {"solver": "adam"}):
+        with pytest.raises(ValueError, match="expected at least 0|in their place|solver: expected one of adamw"):
+            remade(ESTIMATOR, **wrong)
     with pytest.raises(ValueError, match="pretrained, backbone_from"):
         replace(ESTIMATOR, pretrained=True, backbone_from="perspose-synth")

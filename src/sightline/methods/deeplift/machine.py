@@ -9,7 +9,7 @@ convolutional pose machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -72,6 +72,9 @@ class MachineConfig:
             raise ValueError(f"kernels: expected odd numbers, got {self.kernels}")
         if not self.sigma_cells > 0:
             raise ValueError(f"sigma_cells: expected a positive number, got {self.sigma_cells}")
+        for name, choices in (("locate", get_args(Locating)), ("gradient", get_args(GaussianGradient))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
 
 
 class Stage(NamedTuple):
