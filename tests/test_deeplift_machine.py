@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from past_annotations import remade
 from sightline.data.procedural import procedural_poses
 from sightline.methods.deeplift.belief import beliefs_from_landmarks, landmarks_from_beliefs
 from sightline.methods.deeplift.layer import PoseLayer
-from sightline.methods.deeplift.machine import MachineConfig, PoseMachine, machine_loss, true_maps
+from sightline.methods.deeplift.machine import STRIDE, MachineConfig, PoseMachine, Stage, machine_loss, true_maps
 from sightline.methods.deeplift.mixture import FitConfig, Mixture, fit_mixture
 from sightline.methods.deeplift.shapes import to_shapes
 
@@ -136,6 +137,21 @@ def test_true_maps_and_what_is_not_known() -> None:
     assert maps[0, :4].isfinite().all()
 
 
+def test_coarse_labels_have_broader_maps_that_count_no_more() -> None:
+    true, coarse = points(), torch.tensor([False, True])
+    maps = true_maps(true, 8, 0.5, coarse)
+    assert_close(maps[0], true_maps(true, 8, 0.5)[0])
+    assert_close(maps[1], true_maps(true, 8, 1.0)[1])
+    assert_close(maps[1, 17], 1 - maps[1, :17].amax(0))
+    blank = Stage(torch.zeros(2, 18, 40, 40), torch.zeros(2, 18, 40, 40), None)
+    middle = 160 + 0.2 * (true - 32)
+    for which in (torch.tensor([False, False]), torch.tensor([True, True])):
+        drawn = true_maps(middle, 40, 1.5, which)
+        drawn[:, 17] = 0.0
+        cost = machine_loss([blank], drawn, which)
+        assert_close(cost, torch.tensor([17 * torch.pi * 1.5**2]), atol=0, rtol=0.01)
+
+
 def test_the_loss_is_eq_8_over_what_is_known() -> None:
     stages, true = machine(PLAIN)(crops()), true_maps(points(), 8)
     by_hand = [((stage.fused - true) ** 2).sum() / 2 for stage in stages]
@@ -175,6 +191,17 @@ def test_a_machine_may_begin_with_a_plain_one(prior: Mixture) -> None:
     assert {name.split(".")[0] for name in fresh.begin_with(other)} == {"first", "fusion"}
 
 
+def test_maps_are_read_about_their_best_cells() -> None:
+    """With the background's map or without: places in pixels of the crop, confidence the height of the map."""
+    net, true = machine(replace(PLAIN, sigma_cells=2.0)), 6 * STRIDE + points()
+    maps = 0.8 * beliefs_from_landmarks(true / STRIDE, (20, 20), 2.0)
+    seen = net.read(torch.cat((maps, 5 * torch.ones(2, 1, 20, 20)), dim=1))
+    assert float((seen.points_px - true).abs().max()) < 0.1 * STRIDE
+    assert_close(seen.confidence, maps.amax((2, 3)))
+    assert_close(net.read(maps), seen)
+    assert float(net.read(3 * maps).confidence.max()) == 1
+
+
 def test_weights_bring_their_prior(prior: Mixture) -> None:
     net, blank = machine(SMALL, prior), machine(SMALL)
     blank.load_state_dict(net.state_dict())
@@ -198,8 +225,10 @@ def test_wrong_calls_are_refused(prior: Mixture) -> None:
         ({"stages": 0}, "stages, features, first"),
         ({"kernels": (4, 5)}, "kernels: expected odd numbers"),
         ({"sigma_cells": 0.0}, "sigma_cells: expected a positive number"),
+        ({"locate": "firm", "layer": False}, "locate: expected one of hard, soft, got 'firm'"),
+        ({"gradient": "none", "layer": False}, "gradient: expected one of analytic, difference, got 'none'"),
     ],
 )
 def test_wrong_configurations_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        replace(SMALL, **change)
+        remade(SMALL, **change)

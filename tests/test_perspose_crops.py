@@ -188,6 +188,20 @@ def test_the_target_moves_the_box_off_the_middle() -> None:
     assert_close(seen, angle)
 
 
+def test_the_target_of_a_plain_crop_is_a_share_of_it() -> None:
+    """Whatever the box: only the principal point moves, and with it all that the crop shows."""
+    centers, sizes = boxes()
+    target = nudges().target
+    nudge = Nudge(torch.zeros(8).double(), torch.ones(8).double(), target)
+    still, moved = (plain_views(K, centers, sizes, CROP, nudge=each) for each in (None, nudge))
+    assert_close(moved.intrinsics[:, :2, 2] - still.intrinsics[:, :2, 2], 256 * target)
+    assert_close(moved.intrinsics[:, :2, :2], still.intrinsics[:, :2, :2])
+    middle = keypoints_in_virtual(K, moved, centers[:, None])[:, 0]
+    assert_close(middle, 128 + 256 * target)
+    rolled = plain_views(K, centers, sizes, CROP, nudge=nudges())
+    assert_close(keypoints_in_virtual(K, rolled, centers[:, None])[:, 0], 128 + 256 * target)
+
+
 @pytest.mark.parametrize("rotation", [False, True])
 def test_what_is_no_box_gives_no_crop(rotation: bool) -> None:
     centers = torch.tensor([[100.0, 100.0], [math.nan, 3.0], [200.0, 200.0]], requires_grad=True)

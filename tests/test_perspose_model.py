@@ -34,7 +34,7 @@ from sightline.methods.perspose.model import (
 from sightline.methods.perspose.sides import swapped
 from sightline.methods.perspose.trunk import HRNetTrunk, PyramidTrunk, trunk_of
 from sightline.nn.backbones import as_input
-from sightline.nn.heatmaps import soft_argmax
+from sightline.nn.heatmaps import softmax_place
 from sightline.perspective import PerspectiveEncoding
 from tiny_perspose import SMALL, as_truth, crops, network, random_answers
 
@@ -135,7 +135,7 @@ def test_half_precision_leaves_pixels_alone() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             added = layer(torch.zeros(1, 2, 64, 64), narrow)
     assert len(added[0, 0, 0].unique()) == 64
-    assert_close(soft_argmax(heat, 4.0), soft_argmax(heat.double(), 4.0).float())
+    assert_close(softmax_place(heat, 4.0), softmax_place(heat.double(), 4.0).float())
 
 
 def test_a_network_without_a_body() -> None:

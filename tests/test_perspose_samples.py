@@ -77,6 +77,21 @@ def test_the_truth_is_where_the_crop_shows_it(rotation: bool, nudge: Nudge | Non
     assert one.crops.mean() < 0.3
 
 
+@pytest.mark.parametrize("flat", [False, True])
+def test_plain_crops_move_with_their_truth(flat: bool) -> None:
+    """By the paper's 4 px of 256 to the right and 3 px up, whether truth is known in 3D or in pixels."""
+    image, person = somebody()
+    if flat:
+        person = Person(box_px=person.box_px, landmarks_px=rng_pixels(person))
+    network = CropConfig(size_px=256, landmarks=NETWORK.landmarks)
+    target = torch.tensor([[4 / 256, -3 / 256]]).double()
+    still = sample(image, person, network)
+    moved = sample(image, person, network, Nudge(torch.zeros(1).double(), torch.ones(1).double(), target))
+    assert_close(moved.truth.uv_px, still.truth.uv_px + torch.tensor([4.0, -3.0]), atol=1e-4, rtol=0)
+    assert_close(moved.crops[..., :-3, 4:], still.crops[..., 3:, :-4], atol=1e-4, rtol=0)
+    assert float(still.crops.std()) > 0.05
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_right_answers_are_the_pose_in_the_camera(mirrored: bool) -> None:
     image, person = somebody()

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from fake_renders import written
+from past_annotations import remade
 from sightline.cli import main
-from sightline.errors import InputError
+from sightline.errors import InputError, UsageError
 from sightline.methods.abspose.estimator import EstimatorConfig, JointEstimator
 from sightline.methods.abspose.estimator_weights import load_estimator
 from sightline.methods.deeplift.machine import MachineConfig, PoseMachine
@@ -25,9 +26,9 @@ from sightline.recipes import catalogue
 from sightline.recipes.joints import RECIPES
 from sightline.skeleton import Skeleton, get_skeleton
 from sightline.training.config import EstimatorRunConfig, MachineRunConfig
-from sightline.training.joints import joint_scores, joints_seen
+from sightline.training.joints import EstimatorModule, MachineModule, joint_scores, joints_seen
 from sightline.training.pictures import SetPeople, plain_batches
-from sightline.training.run import train_joints
+from sightline.training.run import Trained, train_joints
 from sightline.training.ship_joints import ship_joints
 
 SHORT: dict[str, Any] = {
@@ -100,6 +101,19 @@ def test_a_machine_takes_what_fits_of_a_plain_one(people: SetPeople) -> None:
         torch.testing.assert_close(layered.state_dict()[name], value.detach(), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("change", [{"first": 10}, {"stages": 1}, {"normalised": False}])
+def test_a_machine_of_other_layers_is_nothing_to_start_from(change: dict[str, Any], people: SetPeople) -> None:
+    """What it lacks would begin with chance, and nobody would know."""
+    other = PoseMachine(replace(RUNS[2].model, **change))
+    with pytest.raises(UsageError, match=r"^other \(sha256 1\): expected a pose machine with this recipe's layers"):
+        train_joints(replace(MACHINE, start_from="other (sha256 1)"), people, first=other)
+
+
+def test_the_prior_has_to_be_of_upright_people(people: SetPeople) -> None:
+    with pytest.raises(UsageError, match="prior: expected one of people who stand upright, .* in any orientation"):
+        train_joints(replace(MACHINE, prior="deeplift-mocap-any"), people)
+
+
 @pytest.mark.slow
 def test_an_estimator_begins_with_the_backbone_of_perspose(people: SetPeople, monkeypatch: pytest.MonkeyPatch) -> None:
     from sightline.methods.perspose.model import PersPose
@@ -126,10 +140,22 @@ def test_shipped_weights_see_what_the_run_sees(
     load: Any = load_estimator if isinstance(config, EstimatorRunConfig) else load_machine
     network, again = load(tmp_path / f"{config.name}.json")
     assert again == passport
+    assert again.licence == "Apache-2.0"
     assert not network.training
     batch = next(plain_batches(people, crops_of(network), range(len(people))))
     one, other = (net.joints_in(batch.crops, batch.up) for net in (network, trained.network))
     torch.testing.assert_close(one.points_px, other.points_px, atol=0.5, rtol=0)
+
+
+def test_licences_of_first_weights_hold_on(people: SetPeople, tmp_path: Path) -> None:
+    """Those of a backbone that was fetched; of weights to start from theirs, beside which no backbone is fetched."""
+    trained = Trained(
+        network=JointEstimator(ESTIMATOR.model), config=replace(ESTIMATOR, pretrained=True), steps=4, resumed_from=0
+    )
+    passport = ship_joints(trained, people, tmp_path, credit="fakes", command="a test")
+    assert passport.licence == "Apache-2.0, beside that of the backbone's first weights"
+    theirs = replace(passport, licence="CC-BY-4.0")
+    assert ship_joints(trained, people, tmp_path, credit="f", command="c", begun=theirs).licence == "CC-BY-4.0"
 
 
 class Knowing(nn.Module):
@@ -158,6 +184,19 @@ def test_scores_are_pixels_of_the_papers_crop(people: SetPeople) -> None:
         scores = joint_scores(network, people, range(len(people)), flip=False)
         np.testing.assert_allclose(scores, (4 * off, right), rtol=1e-4)
         assert network.asked == [(False, True)]
+
+
+@pytest.mark.parametrize("config", [ESTIMATOR, RUNS[2]], ids=lambda config: config.name)
+def test_coarse_labels_are_learnt_as_such(config: EstimatorRunConfig | MachineRunConfig, people: SetPeople) -> None:
+    module: Any = (
+        EstimatorModule(config, people)
+        if isinstance(config, EstimatorRunConfig)
+        else MachineModule(config, None, people)
+    )
+    batch = next(plain_batches(people, module.kind, range(len(people))))
+    coarsely = batch._replace(truth=batch.truth._replace(coarse=torch.ones(len(people), dtype=torch.bool)))
+    exact, coarse = ([float(value.detach()) for value in module.losses(each).values()] for each in (batch, coarsely))
+    assert exact != pytest.approx(coarse, rel=1e-3)
 
 
 def test_who_is_asked_stays_in_training(people: SetPeople) -> None:
@@ -211,8 +250,26 @@ def test_a_machine_starts_from_a_plain_one(desk: Path, capsys: pytest.CaptureFix
     line = "train cpm-synth --pictures set --held-out others --start-from plain/cpm-synth-plain.json -o run"
     assert main(line.split()) == 0, capsys.readouterr().err
     passport = json.loads((desk / "run" / "cpm-synth.json").read_text())
-    assert passport["recipe"]["start_from"].startswith("cpm-synth-plain (sha256")
-    assert "the prior is deeplift-mocap" in passport["trained_on"]
+    begun = passport["recipe"]["start_from"]
+    assert begun.startswith("cpm-synth-plain (sha256")
+    own = "fusion.0.logit, fusion.1.logit"
+    assert f"not taken from {begun}: {own}\n" in capsys.readouterr().err
+    assert passport["trained_on"].endswith(f"; it began with {begun}, but for {own}; the prior is deeplift-mocap")
+
+
+def test_an_estimator_starts_from_another_and_takes_no_backbone(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its passport names what it began with, and nothing that it would have begun with otherwise."""
+    assert main(["train", "integral-synth", "--pictures", "set", "--held-out", "others", "-o", "first"]) == 0
+    theirs = json.loads((desk / "first" / "integral-synth.json").read_text())
+    (desk / "first" / "integral-synth.json").write_text(json.dumps({**theirs, "licence": "CC-BY-4.0"}))
+    other = replace(ESTIMATOR, name="integral-synth", backbone_from="perspose-synth")
+    monkeypatch.setitem(catalogue.RECIPES, "integral-synth", lambda: other)
+    line = "train integral-synth --pictures set --held-out others --start-from first/integral-synth.json -o run"
+    assert main(line.split()) == 0
+    passport = json.loads((desk / "run" / "integral-synth.json").read_text())
+    assert passport["trained_on"].endswith(f"; it began with {passport['recipe']['start_from']}")
+    assert "backbone" not in passport["trained_on"]
+    assert passport["licence"] == "CC-BY-4.0"
 
 
 @pytest.mark.parametrize(
@@ -237,11 +294,16 @@ def test_recipes_are_what_they_say() -> None:
         assert recipe().name == name
     paper = RECIPES["integral-paper"]()
     assert (paper.steps, paper.solver, paper.model) == (60 * 6500, "rmsprop", EstimatorConfig())
-    machine = RECIPES["cpm-paper"]().model
-    assert isinstance(machine, MachineConfig)
-    assert machine == MachineConfig()
-    for wrong in ({"workers": -1}, {"optimizer": "rmsprop"}):
-        with pytest.raises(ValueError, match="expected at least 0|in their place"):
-            replace(ESTIMATOR, **wrong)
+    assert (256 * paper.augment.target, paper.augment.colour, paper.augment.roll_deg) == (4.0, 0.4, 0.0)
+    machine, plain = RECIPES["cpm-paper"](), RECIPES["cpm-paper-plain"]()
+    assert machine.model == MachineConfig()
+    assert replace(plain, name=machine.name, model=machine.model) == machine
+    assert plain.model == MachineConfig(layer=False)
+    for run in (paper, plain):  # pixels as they are, but for colours; maps in single precision
+        assert (run.augment.noise, run.augment.blur_px, run.augment.cut_out_share) == (0.0, 0.0, 0.0)
+        assert run.precision == "32-true"
+    for wrong in ({"workers": -1}, {"optimizer": "rmsprop"}, {"solver": "adam"}):
+        with pytest.raises(ValueError, match="expected at least 0|in their place|solver: expected one of adamw"):
+            remade(ESTIMATOR, **wrong)
     with pytest.raises(ValueError, match="pretrained, backbone_from"):
         replace(ESTIMATOR, pretrained=True, backbone_from="perspose-synth")

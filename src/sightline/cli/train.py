@@ -59,7 +59,8 @@ class Train:
     error_model: MaybePath = None
     """Detector errors to train with, as `sightline fit noise` writes them."""
     start_from: MaybeText = None
-    """Weights to start from instead of random ones, by name or passport; they must be of the same network."""
+    """Weights to start from instead of random ones, by name or passport; they must be of the same network, of a pose
+    machine with the prior or without."""
     steps: MaybeInteger = None
     """Optimiser steps, instead of the recipe's."""
     seed: MaybeInteger = None
@@ -79,11 +80,11 @@ class Train:
 
     def run(self) -> int:
         """Train, score on held-out people, write weights and passport."""
-        config, first = self._config()
+        config, first, begun = self._config()
         folder = checked_folder(self.out or Path("runs") / self.recipe)
         self._check_devices()
         try:
-            trained, passport = self._trained(config, first, folder)
+            trained, passport = self._trained(config, first, begun, folder)
         except SystemExit as stop:  # how Lightning ends after Ctrl-C
             raise KeyboardInterrupt("interrupted; the same call goes on from the last checkpoint") from stop
         if passport is None:
@@ -96,7 +97,9 @@ class Train:
             print(f"  {test}: " + ", ".join(_with_unit(name, value) for name, value in scores.items()))
         return 0
 
-    def _trained(self, config: AnyConfig, first: Any, folder: Path) -> tuple[Trained, Passport | None]:
+    def _trained(
+        self, config: AnyConfig, first: Any, begun: Passport | None, folder: Path
+    ) -> tuple[Trained, Passport | None]:
         """Train and ship; no passport from processes but the first."""
         from sightline.training.config import EstimatorRunConfig, LcrNetRunConfig, MachineRunConfig, PersPoseRunConfig
 
@@ -104,7 +107,7 @@ class Train:
             from sightline.cli.train_joints import train_on_joints
 
             return train_on_joints(
-                config, first, folder, sources=self._sources(),
+                config, first, folder, begun=begun, sources=self._sources(),
                 accelerator=self.accelerator, devices=self.devices, command=recorded_command(),
             )  # fmt: skip
         if isinstance(config, LcrNetRunConfig):
@@ -143,8 +146,8 @@ class Train:
             shares=self.shares, held_out=self.held_out, held_out_pictures=self.held_out_pictures,
         )  # fmt: skip
 
-    def _config(self) -> tuple[AnyConfig, Any]:
-        """The recipe with what the options change, and the network that the run starts from."""
+    def _config(self) -> tuple[AnyConfig, Any, Passport | None]:
+        """The recipe with what the options change, and the network that the run starts from, with its passport."""
         from sightline.methods.abspose.noise import read_error_model
         from sightline.recipes.catalogue import RECIPES
         from sightline.training.config import LifterConfig
@@ -174,9 +177,9 @@ class Train:
                     f"--start-from: this recipe goes on from '{config.start_from}'; "
                     f"train that first and name its passport here"
                 )
-            return config, None
+            return config, None, None
         network, passport = _loaded(config, self.start_from)
-        return replace(config, start_from=f"{passport.name} (sha256 {passport.sha256[:16]})"), network
+        return replace(config, start_from=f"{passport.name} (sha256 {passport.sha256[:16]})"), network, passport
 
     def _check_fit(self, config: AnyConfig) -> None:
         """Refuse options that a recipe has no use for, and ask for what it needs."""

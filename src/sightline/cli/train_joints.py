@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ def train_on_joints(
     first: Any,
     folder: Path,
     *,
+    begun: Passport | None,
     sources: PictureOptions,
     accelerator: str,
     devices: int,
@@ -27,25 +29,20 @@ def train_on_joints(
 ) -> tuple[Trained, Passport | None]:
     """Train, score on held-out people, write weights and passport; no passport from processes but the first.
 
+    Args:
+        begun: the passport of `first`, where there is one.
+
     Raises:
         UsageError: where pictures to learn from or to be scored on are missing, or options that go together.
         InputError: for what is no set, and labels that do not fit their pictures.
     """
-    from sightline.training.config import EstimatorRunConfig
     from sightline.training.run import train_joints
     from sightline.training.ship_joints import ship_joints
 
     if sources.real or (sources.held_out is not None and not sources.held_out.is_dir()):
-        train, test, credit = _real_people(folder, sources)
+        train, test, credit = labelled_people(folder, sources)
     else:
         train, test, credit = rendered_people(config.name, config.model.size_px, sources, body=False)
-    if isinstance(config, EstimatorRunConfig):
-        if config.pretrained:
-            credit += f"; the backbone began with timm's weights of {config.model.backbone}, whose own licence holds"
-        if config.backbone_from:
-            credit += f"; the backbone began with that of {config.backbone_from}"
-    elif config.model.layer:
-        credit += f"; the prior is {config.prior}"
     with progress_bar("training") as progress:
         trained = train_joints(
             config, train, test, first=first, folder=folder, accelerator=accelerator, devices=devices,
@@ -53,18 +50,50 @@ def train_on_joints(
         )  # fmt: skip
     if trained.rank != 0:
         return trained, None
-    return trained, ship_joints(trained, test, folder, credit=credit, command=command)
+    if trained.own:
+        print(f"sightline: not taken from {config.start_from}: {', '.join(trained.own)}", file=sys.stderr)
+    credit += _begun_words(trained)
+    return trained, ship_joints(trained, test, folder, credit=credit, command=command, begun=begun)
 
 
-def _real_people(folder: Path, sources: PictureOptions) -> tuple[People, People, str]:
-    """Whom to learn from and to be scored on, real ones among them, and words of credit: 2D labels are enough."""
-    from sightline.cli.train_real import FILMS, all_labelled, check_held_out_apart, check_options, labelled, real_credit
+def _begun_words(trained: Trained) -> str:
+    """What a network began with, as words of credit."""
+    from sightline.training.config import EstimatorRunConfig, MachineRunConfig
+
+    config, words = trained.config, ""
+    if config.start_from is not None:
+        words = f"; it began with {config.start_from}" + (f", but for {', '.join(trained.own)}" if trained.own else "")
+    elif isinstance(config, EstimatorRunConfig) and config.pretrained:
+        words = f"; the backbone began with timm's weights of {config.model.backbone}, whose own licence holds"
+    elif isinstance(config, EstimatorRunConfig) and config.backbone_from:
+        words = f"; the backbone began with that of {config.backbone_from}"
+    if isinstance(config, MachineRunConfig) and config.model.layer:
+        words += f"; the prior is {config.prior}"
+    return words
+
+
+def labelled_people(folder: Path, sources: PictureOptions) -> tuple[People, People, str]:
+    """Return whom to learn from and to be scored on, real ones among them, and words of credit; 2D labels are enough.
+
+    Args:
+        folder: of the run, where frames of films are kept.
+        sources: what the user named.
+    """
+    from sightline.cli.train_real import (
+        FILMS,
+        all_labelled,
+        check_held_out_apart,
+        check_options,
+        coarse_among_others,
+        labelled,
+        real_credit,
+    )
     from sightline.training.pictures import SetPeople, mixed_people
 
     check_options(sources)
     assert sources.held_out is not None
     rendered = [SetPeople(pictures, body=False) for pictures in sources.pictures]
-    real = [people.coarsely() for people in all_labelled(folder, sources)]
+    real = coarse_among_others(all_labelled(folder, sources), rendered)
     if sources.held_out_pictures is None:
         test: Any = SetPeople(sources.held_out, body=False)
     else:

@@ -51,8 +51,7 @@ def real_people(
         raise UsageError(
             "--real: expected at least one file of poses among them, or --pictures, since 2D labels teach no depth"
         )
-    if rendered or len({people.labels.skeleton for people in solid}) > 1:
-        real = [people.coarsely() for people in real]
+    real = coarse_among_others(real, rendered)
     if sources.real:
         known = {name for people in solid for name in people.known} if fresh and not rendered else None
         try:
@@ -103,6 +102,18 @@ def all_labelled(folder: Path, sources: PictureOptions) -> list[RealPeople]:
         labelled(truth, pictures, folder / FILMS, camera)
         for truth, pictures, camera in zip(sources.real, sources.real_pictures, cameras, strict=True)
     ]
+
+
+def coarse_among_others(real: Sequence[RealPeople], rendered: Sequence[SetPeople]) -> list[RealPeople]:
+    """Return real people, of whose joints a few pixels mean nothing where they meet others by other definitions.
+
+    Those are rendered people, or 3D labels of another joint set; alone, 3D labels are what the network is to answer. 2D
+    labels are coarse by themselves.
+    """
+    from sightline.training.real_people import PosesPeople
+
+    sets = {people.labels.skeleton for people in real if isinstance(people, PosesPeople)}
+    return [people.coarsely() for people in real] if rendered or len(sets) > 1 else list(real)
 
 
 def _camera(name: str) -> Camera | None:

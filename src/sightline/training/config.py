@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -161,14 +161,17 @@ class LcrNetRunConfig(RunConfig):
             raise ValueError("optimizer, finish_steps: LCR-Net++ has solver in their place")
 
 
+JointSolver = Literal["adamw", "rmsprop", "sgd"]
+"""AdamW with a cosine; RMSprop with one step down by ten in the middle of the run (paper 002); or stochastic gradient
+descent with momentum, whose rate falls to a third after each third of the run."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class JointRunConfig(RunConfig):
     """What runs share that train networks which find joints in crops."""
 
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    solver: Literal["adamw", "rmsprop", "sgd"] = "adamw"
-    """AdamW with a cosine; RMSprop with one step down by ten in the middle of the run (paper 002); or stochastic
-    gradient descent with momentum, whose rate falls to a third after each third of the run."""
+    solver: JointSolver = "adamw"
     weight_decay: float = 5e-4
     """On weights only: biases and the scales of normalization go without."""
     workers: int = 1
@@ -178,6 +181,8 @@ class JointRunConfig(RunConfig):
         super().__post_init__()
         if min(self.weight_decay, self.workers) < 0:
             raise ValueError("weight_decay, workers: expected at least 0")
+        if self.solver not in get_args(JointSolver):
+            raise ValueError(f"solver: expected one of {', '.join(get_args(JointSolver))}, got {self.solver!r}")
         if self.optimizer != "adam" or self.finish_steps:
             raise ValueError("optimizer, finish_steps: networks that find joints have solver in their place")
 

@@ -153,9 +153,10 @@ class MachineModule(JointModule[PoseMachine]):
         """Those of every stage."""
         stages = self.network(as_seen(batch.crops), pitch_of(batch.up))
         with torch.autocast(self.device.type, enabled=False):
-            model = self.config.model
-            true = true_maps(batch.truth.uv_px, model.size_px // STRIDE, model.sigma_cells)
-            return {f"stage_{number}": value for number, value in enumerate(machine_loss(stages, true), start=1)}
+            model, coarse = self.config.model, batch.truth.coarse
+            true = true_maps(batch.truth.uv_px, model.size_px // STRIDE, model.sigma_cells, coarse)
+            told = machine_loss(stages, true, coarse)
+            return {f"stage_{number}": value for number, value in enumerate(told, start=1)}
 
 
 @torch.no_grad()

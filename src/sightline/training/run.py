@@ -8,7 +8,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from sightline.errors import InputError, UsageError
 from sightline.formats.weights import find_passport, read_passport
 from sightline.methods.abspose.estimator import JointEstimator
 from sightline.methods.deeplift.machine import PoseMachine
-from sightline.methods.deeplift.weights import load_prior
+from sightline.methods.deeplift.mixture import Mixture
+from sightline.methods.deeplift.weights import DEFAULT_PRIOR, load_prior
 from sightline.methods.lcrnet.anchors import AnchorPoses, fit_anchors, same_poses
 from sightline.methods.lcrnet.network import LcrNet
 from sightline.methods.lcrnet.weights import METHOD as LCRNET
@@ -85,6 +86,8 @@ class Trained:
     """Optimiser steps done in all."""
     resumed_from: int
     """Step at which this call took the run up."""
+    own: tuple[str, ...] = ()
+    """Which numbers of the network were not taken from the one that it started from, where that may lack some."""
     rank: int = 0
     """Number of this process; only 0 should write files."""
 
@@ -172,12 +175,14 @@ def train_joints(
 ) -> Trained:
     """Train a network that finds joints in crops, resuming the folder's last checkpoint where there is one.
 
-    Args and errors are those of `train_lifter`, with people in the place of poses. A pose machine may start from one
-    with other layers, a plain one say, of which it takes the numbers that fit.
+    Args and errors are those of `train_lifter`, with people in the place of poses. A pose machine with the prior may
+    start from one without: its weights of fusion are then its own.
 
     Raises:
+        UsageError: for a machine to start from that lacks more than that, or a prior of poses in any orientation.
         ValueError: for a backbone to begin with that is another one, or a prior of another size.
     """
+    own: tuple[str, ...] = ()
     _ready(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -186,13 +191,35 @@ def train_joints(
             if first is None and (folder is None or not (folder / "last.ckpt").exists()):
                 first = _begun(config)
         else:
-            prior = load_prior(config.prior)[0].mixture if config.model.layer else None
+            prior = _upright(config.prior) if config.model.layer else None
             module = MachineModule(config, prior, train, val)
             if isinstance(first, PoseMachine):
                 other, first = first, PoseMachine(config.model, prior)
-                first.begin_with(other)
+                own = tuple(first.begin_with(other))
+                _check_own(own, config)
         module.start(first)
-        return _fit(module, config, folder, accelerator, devices, progress)
+        return replace(_fit(module, config, folder, accelerator, devices, progress), own=own)
+
+
+def _upright(name: str) -> Mixture:
+    """A prior of people who stand upright, which a pose machine lays beside what it sees."""
+    prior, _, passport = load_prior(name)
+    if prior.orientation != "upright":
+        raise UsageError(
+            f"prior: expected one of people who stand upright, such as {DEFAULT_PRIOR}; '{passport.name}' has them in "
+            f"{prior.orientation} orientation"
+        )
+    return prior.mixture
+
+
+def _check_own(own: tuple[str, ...], config: MachineRunConfig) -> None:
+    """Refuse a machine to start from that has not all layers of this one: only weights of fusion may be new."""
+    lacking = [name for name in own if not name.startswith("fusion.")]
+    if lacking:
+        raise UsageError(
+            f"{config.start_from}: expected a pose machine with this recipe's layers, whether it has the prior or not; "
+            f"it lacks {len(lacking)} of their tensors, {lacking[0]} among them"
+        )
 
 
 def _begun(config: EstimatorRunConfig) -> JointEstimator | None:

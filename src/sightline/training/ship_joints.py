@@ -18,7 +18,9 @@ from sightline.training.pictures import People
 from sightline.training.run import Trained
 
 
-def ship_joints(trained: Trained, test: People, folder: Path, *, credit: str, command: str) -> Passport:
+def ship_joints(
+    trained: Trained, test: People, folder: Path, *, credit: str, command: str, begun: Passport | None = None
+) -> Passport:
     """Round a trained network to half precision, score it so on held-out people, write weights and passport.
 
     Args:
@@ -27,6 +29,7 @@ def ship_joints(trained: Trained, test: People, folder: Path, *, credit: str, co
         folder: where both files go.
         credit: what it learned from, in words, with the acknowledgements that licences ask for.
         command: the call that trained it, for the record.
+        begun: passport of the weights that the run started from, whose licence holds on; None for a new network.
     """
     config, state = trained.config, trained.network.state_dict()
     if isinstance(config, EstimatorRunConfig):
@@ -37,13 +40,17 @@ def ship_joints(trained: Trained, test: People, folder: Path, *, credit: str, co
     rounded.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
     scores = joint_scores(rounded.eval(), test, range(len(test)))
     known = {"error_px": scores.error_px, f"pck{round(100 * RIGHT)}_percent": 100 * scores.right}
-    pretrained = isinstance(config, EstimatorRunConfig) and config.pretrained
+    licence = "Apache-2.0"
+    if begun is not None:
+        licence = begun.licence
+    elif isinstance(config, EstimatorRunConfig) and config.pretrained:
+        licence += ", beside that of the backbone's first weights"
     return write_weights(
         state,
         folder,
         name=config.name,
         method=method,
-        licence="Apache-2.0, beside that of the backbone's first weights" if pretrained else "Apache-2.0",
+        licence=licence,
         trained_on=credit,
         recipe=config_to_json(config),
         model=config_to_json(config.model),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
@@ -51,6 +51,8 @@ class EstimatorConfig:
             raise ValueError(f"size_px: expected a multiple of 32 from 64 on, got {self.size_px}")
         if self.channels < 1 or min(self.backbone_channels, default=1) < 1:
             raise ValueError("channels, backbone_channels: expected positive numbers")
+        if self.normalise not in get_args(Normalising):
+            raise ValueError(f"normalise: expected one of {', '.join(get_args(Normalising))}, got {self.normalise!r}")
 
 
 class Seen(NamedTuple):

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sightline.methods.abspose.estimator import STRIDE, Seen
-from sightline.nn.heatmaps import gaussian_maps
+from sightline.nn.heatmaps import gaussian_maps, label_widths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class EstimatorLossConfig:
     """Weights of both parts, and how true maps are drawn."""
 
     maps: float = 1.0
-    """Of maps: squared errors summed up, over those of empty maps, so that knowing nothing costs 1."""
+    """Of maps: squared errors summed up, over those of empty maps, so that knowing nothing costs 1 at any width."""
     places: float = 10.0
     """Of places: mean absolute errors along x and y, in crop sizes."""
     sigma_cells: float = 2.0
@@ -54,7 +54,7 @@ def estimator_loss(
     Args:
         seen: the network's answers.
         points_px: where joints are in the crops; NaN where that is not known.
-        coarse: whose joints were placed by people or by other definitions: twice as broad maps.
+        coarse: whose joints were placed by people or by other definitions: their maps are `COARSER` times as broad.
         config: weights.
     """
     rows, columns = seen.maps.shape[-2:]
@@ -62,11 +62,9 @@ def estimator_loss(
     size = points_px.new_tensor((columns * STRIDE, rows * STRIDE))
     inside = known & ((points_px >= 0) & (points_px <= size)).all(-1)
     place = torch.where(inside[..., None], points_px, torch.nan)
-    true = gaussian_maps(place, (columns, rows), STRIDE, config.sigma_cells)
-    if coarse is not None:
-        broad = gaussian_maps(place, (columns, rows), STRIDE, 2 * config.sigma_cells)
-        true = torch.where(coarse[:, None, None, None], broad, true)
-    wrong = (seen.maps - true).square().sum((-2, -1)) / (torch.pi * config.sigma_cells**2)
+    sigma = label_widths(config.sigma_cells, coarse)
+    true = gaussian_maps(place / STRIDE, (columns, rows), sigma)
+    wrong = (seen.maps - true).square().sum((-2, -1)) / (torch.pi * sigma**2)
     there = inside & seen.points_px.isfinite().all(-1)
     apart = (torch.where(there[..., None], seen.points_px - points_px, 0.0).abs() / size).mean(-1)
     return EstimatorLoss(

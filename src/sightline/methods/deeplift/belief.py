@@ -19,10 +19,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sightline.nn.heatmaps import bell, cell_middles, gaussian_factors, gaussian_maps
+
 SIGMA_PX: Final = 7 / 8
 """Width of the Gaussians a convolutional pose machine learns: 7 pixels of a picture of 368, on maps 8 times smaller."""
-_FAR: Final = 40.0
-"""Widths beyond which a Gaussian is 0 in any precision."""
 
 GaussianGradient = Literal["analytic", "difference"]
 """How a landmark's place learns of its map: by the Gaussian's derivative, or by a difference over one pixel."""
@@ -94,8 +94,8 @@ def soft_argmax(
     if window is not None:
         heat = heat.masked_fill(~_around(index, beliefs.shape[-2], beliefs.shape[-1], window), -torch.inf)
     share = (heat / temperature).flatten(-2).softmax(-1).unflatten(-1, beliefs.shape[-2:])
-    x = (share.sum(-2) * _centres(beliefs.shape[-1], share)).sum(-1)
-    y = (share.sum(-1) * _centres(beliefs.shape[-2], share)).sum(-1)
+    x = (share.sum(-2) * cell_middles(beliefs.shape[-1], share)).sum(-1)
+    y = (share.sum(-1) * cell_middles(beliefs.shape[-2], share)).sum(-1)
     return Located(torch.where(found[..., None], torch.stack([x, y], -1), torch.nan), confidence)
 
 
@@ -129,10 +129,10 @@ def beliefs_from_landmarks(
     _check_positive("sigma_px", sigma_px)
     if gradient not in get_args(GaussianGradient):
         raise ValueError(f"gradient: expected one of {', '.join(get_args(GaussianGradient))}, got {gradient!r}")
-    work = _at_least_single(xy)
-    seen = work.isfinite().all(-1, keepdim=True)
-    place = torch.where(seen, work, 0.0)
-    drawn = _drawn(place, size_wh, sigma_px) if gradient == "analytic" else _Drawn.apply(place, size_wh, sigma_px)
+    if gradient == "analytic":
+        return gaussian_maps(xy, size_wh, sigma_px).to(xy.dtype)
+    seen = xy.isfinite().all(-1, keepdim=True)
+    drawn = _Drawn.apply(torch.where(seen, _at_least_single(xy), 0.0), size_wh, sigma_px)
     return torch.where(seen[..., None], drawn, 0.0).to(xy.dtype)
 
 
@@ -161,40 +161,22 @@ class _BestPixel(torch.autograd.Function):
 
 
 class _Drawn(torch.autograd.Function):
-    """The same map as `_drawn`; backwards by differences of Gaussians one pixel apart."""
+    """The same map as `gaussian_maps`; backwards by differences of Gaussians one pixel apart."""
 
     @staticmethod
     def forward(ctx: Any, xy: Tensor, size_wh: tuple[int, int], sigma_px: float) -> Tensor:
         ctx.save_for_backward(xy)
         ctx.size_wh, ctx.sigma_px = size_wh, sigma_px
-        return _drawn(xy, size_wh, sigma_px)
+        return gaussian_maps(xy, size_wh, sigma_px)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None]:
         (xy,) = ctx.saved_tensors
-        before, at, after = (_waves(xy + step, ctx.size_wh, ctx.sigma_px) for step in (-0.5, 0.0, 0.5))
+        before, at, after = (gaussian_factors(xy + step, ctx.size_wh, ctx.sigma_px) for step in (-0.5, 0.0, 0.5))
         by_x = torch.einsum("...hw,...h,...w->...", grads[0], at[1], after[0] - before[0])
         by_y = torch.einsum("...hw,...h,...w->...", grads[0], after[1] - before[1], at[0])
         return torch.stack([by_x, by_y], dim=-1), None, None
-
-
-def _drawn(
-    xy: Float[Tensor, "*map 2"], size_wh: tuple[int, int], sigma_px: float
-) -> Float[Tensor, "*map height width"]:
-    across, down = _waves(xy, size_wh, sigma_px)
-    return down[..., :, None] * across[..., None, :]
-
-
-def _waves(
-    xy: Float[Tensor, "*map 2"], size_wh: tuple[int, int], sigma_px: float
-) -> tuple[Float[Tensor, "*map width"], Float[Tensor, "*map height"]]:
-    """The two factors of a Gaussian: over columns and over rows."""
-    across, down = (
-        _bell((_centres(size, xy) - xy[..., axis, None]).clamp(-_FAR * sigma_px, _FAR * sigma_px), sigma_px)
-        for axis, size in enumerate(size_wh)
-    )
-    return across, down
 
 
 def _moved(
@@ -205,7 +187,7 @@ def _moved(
     for axis, count in enumerate(size):
         steps = (torch.arange(count, device=place.device) - place[..., axis, None]).to(slope.dtype)
         ahead.append(-steps * slope[..., axis, None].sign())
-        factors.append(torch.where(ahead[axis] >= 0, _bell(steps, sigma_px), 0.0))
+        factors.append(torch.where(ahead[axis] >= 0, bell(steps / sigma_px), 0.0))
     nearer = ahead[1][..., :, None] + ahead[0][..., None, :] > 0
     share = torch.where(nearer, factors[1][..., :, None] * factors[0][..., None, :], 0.0).flatten(-2)
     total = share.sum(-1, keepdim=True)
@@ -216,20 +198,11 @@ def _moved(
     return moved.unflatten(-1, (size[1], size[0]))
 
 
-def _bell(offset: Tensor, sigma_px: float) -> Tensor:
-    return (-0.5 * (offset / sigma_px).square()).exp()
-
-
 def _around(index: Int[Tensor, "*map"], height: int, width: int, window: int) -> Tensor:
     """Which pixels (*map, height, width) lie in the window about a pixel."""
     rows = (torch.arange(height, device=index.device) - (index // width)[..., None]).abs() <= window
     columns = (torch.arange(width, device=index.device) - (index % width)[..., None]).abs() <= window
     return rows[..., :, None] & columns[..., None, :]
-
-
-def _centres(count: int, like: Tensor) -> Float[Tensor, " count"]:
-    """Centres of pixels along one side of a map."""
-    return torch.arange(count, dtype=like.dtype, device=like.device) + 0.5
 
 
 def _at_least_single(values: Tensor) -> Tensor:

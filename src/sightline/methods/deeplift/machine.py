@@ -9,12 +9,11 @@ convolutional pose machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sightline.geometry.rotation import pitch_roll_from_up
 from sightline.methods.deeplift.belief import SIGMA_PX, GaussianGradient, beliefs_from_landmarks, soft_argmax
@@ -22,6 +21,7 @@ from sightline.methods.deeplift.gaussian import Gaussians
 from sightline.methods.deeplift.layer import BeliefLayer, Fusion, Locating, PoseLayer, Projected
 from sightline.methods.deeplift.mixture import Mixture
 from sightline.methods.deeplift.shapes import DIMENSIONS, JOINTS
+from sightline.nn.heatmaps import COARSER, gaussian_maps, label_widths
 from sightline.nn.joint_network import JointsSeen
 from sightline.skeleton import Skeleton, get_skeleton
 
@@ -72,6 +72,9 @@ class MachineConfig:
             raise ValueError(f"kernels: expected odd numbers, got {self.kernels}")
         if not self.sigma_cells > 0:
             raise ValueError(f"sigma_cells: expected a positive number, got {self.sigma_cells}")
+        for name, choices in (("locate", get_args(Locating)), ("gradient", get_args(GaussianGradient))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
 
 
 class Stage(NamedTuple):
@@ -163,15 +166,19 @@ class PoseMachine(nn.Module):
     ) -> JointsSeen:
         """Return the joints in crops; see `nn.joint_network.JointNetwork`.
 
-        The last stage's fused maps are read, those of mirrored crops averaged with them, each about its best cell. A
-        joint is believed as much as its map is high.
+        The last stage's fused maps are read, those of mirrored crops averaged with them. A joint is believed as much as
+        its map is high.
         """
         maps = self(as_seen(crops), pitch_of(up))[-1].fused[:, :JOINTS].float()
         if flip:
             mirrored = None if up is None else up * up.new_tensor((-1.0, 1.0, 1.0))
             other = self(as_seen(crops.flip(-1)), pitch_of(mirrored))[-1].fused[:, list(SKELETON.flip)]
             maps = (maps + other.float().flip(-1)) / 2
-        found = soft_argmax(maps, window=max(1, round(2 * self.config.sigma_cells)))
+        return self.read(maps)
+
+    def read(self, maps: Float[Tensor, "batch map rows columns"]) -> JointsSeen:
+        """Return where belief maps, with the background's or without, have their joints: each about its best cell."""
+        found = soft_argmax(maps[:, :JOINTS].float(), window=max(1, round(2 * self.config.sigma_cells)))
         return JointsSeen(STRIDE * found.xy, found.confidence.clamp(0, 1))
 
     def begin_with(self, other: PoseMachine) -> list[str]:
@@ -248,35 +255,43 @@ def pitch_of(up: Float[Tensor, "batch 3"] | None) -> Float[Tensor, " batch"] | N
 
 
 def true_maps(
-    points_px: Float[Tensor, "batch 17 2"], cells: int, sigma_cells: float = SIGMA_PX
+    points_px: Float[Tensor, "batch 17 2"],
+    cells: int,
+    sigma_cells: float = SIGMA_PX,
+    coarse: Bool[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, "batch 18 rows columns"]:
     """Return the belief maps to learn: a Gaussian of each joint, and 1 less the greatest of them for the background.
 
-    NaN are the maps of joints that are not known, and of the background where somebody has such joints.
+    NaN are the maps of joints that are not known, and of the background where somebody has such joints: one may be
+    anywhere, and what is no background about the others says nothing of the rest.
 
     Args:
         points_px: joints in the crop; one outside it has a map that fades.
         cells: of a side of the maps.
         sigma_cells: width of the Gaussians.
+        coarse: whose joints were placed by people or by other definitions: their maps are `COARSER` times as broad.
     """
     known = points_px.isfinite().all(-1)
-    maps = beliefs_from_landmarks(points_px / STRIDE, (cells, cells), sigma_cells)
+    maps = gaussian_maps(points_px / STRIDE, (cells, cells), label_widths(sigma_cells, coarse))
     empty = 1 - maps.amax(1, keepdim=True)
     empty = torch.where(known.all(1)[:, None, None, None], empty, torch.nan)
     return torch.cat((torch.where(known[..., None, None], maps, torch.nan), empty), dim=1)
 
 
-def machine_loss(stages: list[Stage], true: Float[Tensor, "batch 18 rows columns"]) -> Float[Tensor, " stage"]:
+def machine_loss(
+    stages: list[Stage], true: Float[Tensor, "batch 18 rows columns"], coarse: Bool[Tensor, " batch"] | None = None
+) -> Float[Tensor, " stage"]:
     """Return for each stage the squared errors of its fused maps, summed up, the mean over crops (eq. 8).
 
     Args:
         stages: what the machine believes.
         true: maps to learn, NaN where they are not known.
+        coarse: whose maps are broader, and count by so much less that nobody counts more than others.
     """
     known = true.isfinite()
     target = torch.where(known, true, 0.0)
-    errors = [functional.mse_loss(stage.fused.float() * known, target, reduction="sum") for stage in stages]
-    return torch.stack(errors) / max(1, len(true))
+    wrong = torch.stack([(stage.fused.float() * known - target).square().sum((1, 2, 3)) for stage in stages])
+    return (wrong if coarse is None else wrong / torch.where(coarse, COARSER**2, 1.0)).sum(1) / max(1, len(true))
 
 
 def _blank(config: MachineConfig) -> Mixture:

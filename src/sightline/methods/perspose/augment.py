@@ -22,7 +22,8 @@ class AugmentConfig:
     zoom: tuple[float, float] = (0.7, 1.1)
     """Range of what its focal length is multiplied by."""
     target: float = 0.1
-    """Of turned crops: how far the box may lie off the middle, in longer sides of the picture."""
+    """How far the box may lie off the crop's middle: of turned crops in longer sides of the picture, of plain ones in
+    crops."""
     mirrored_share: float = 0.5
     cut_out: float = 0.4
     """Largest side of a piece that is covered, in crops."""

@@ -1,7 +1,7 @@
 """Crops of people, as cameras: the plain one of eq. 3–4, and the one that is turned towards the person (eq. 11–17).
 
 Either is a pinhole at the place of the picture's camera, so a pose that is right for the crop is right for the picture
-once it is rotated back (eq. 6). Augmentation turns and zooms the camera, never the picture alone.
+once it is rotated back (eq. 6). Augmentation turns, zooms and moves the camera, never the picture alone.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ class Nudge(NamedTuple):
     zoom: Float[Tensor, " batch"]
     """By what its focal length grows."""
     target: Float[Tensor, "batch 2"]
-    """Of turned crops: where the box's middle is to lie, off the principal point, in pictures' longer sides. No further
-    than a quarter of the box's longer side, since the crop grows until it holds all of the box."""
+    """Where the box's middle is to lie, right and down of the crop's.
+
+    Of turned crops in pictures' longer sides, but no further than a quarter of the box's, since the crop grows until it
+    holds all of the box. Of plain ones in crops, which keep their size: the box may reach over the border.
+    """
 
 
 @exactly
@@ -53,8 +56,8 @@ def person_views(
         crop_wh: width and height of the crops, px.
         rotation: whether the camera turns to the box (perspective rotation), so that the principal point is the
             crop's middle; otherwise it stays, and the principal point lies where the box's place puts it (eq. 4).
-        nudge: augmentation; of a `Camera`, targets are shares of its picture's longer side, of K of twice its
-            principal point's.
+        nudge: augmentation; targets of turned crops are shares of the longer side of a `Camera`'s picture, or of twice
+            K's principal point.
     """
     if rotation:
         target = None if nudge is None else _target_px(camera, nudge.target.expand(*center_px.shape), size_px)
@@ -72,7 +75,7 @@ def plain_views(
     *,
     nudge: Nudge | None = None,
 ) -> VirtualCamera:
-    """Return the cameras of plain crops, K_crop = A K (eq. 3 and 4): not turned, only rolled by a `nudge`.
+    """Return the cameras of plain crops, K_crop = A K (eq. 3 and 4): not turned, only rolled and moved by a `nudge`.
 
     Focal lengths of x and y that differ come out equal: the crop is stretched along the axis of the smaller one. Of a
     lens, what counts is the box's outline as a pinhole sees it.
@@ -90,12 +93,13 @@ def plain_views(
     crop = place.new_tensor(crop_wh)
     focal = (crop / torch.where(valid[..., None], high - low, 1.0)).amin(-1)
     ray = torch.cat((place, torch.ones_like(place[..., :1])), dim=-1)
-    turn = torch.eye(3, dtype=dtype, device=focal.device).expand(*regions, 3, 3)
+    turn, wanted = torch.eye(3, dtype=dtype, device=focal.device).expand(*regions, 3, 3), 0.5 * crop
     if nudge is not None:
         turn = axis_rotation("z", nudge.roll_rad.to(dtype).expand(regions))
         focal = focal * nudge.zoom.to(dtype)
+        wanted = wanted + crop * nudge.target.to(dtype)
     place = (ray[..., None, :] @ turn)[..., :2].squeeze(-2)
-    middle = 0.5 * crop - focal[..., None] * place
+    middle = wanted - focal[..., None] * place
     zero, one = torch.zeros_like(focal), torch.ones_like(focal)
     rows = (focal, zero, middle[..., 0], zero, focal, middle[..., 1], zero, zero, one)
     return VirtualCamera(turn, torch.stack(rows, dim=-1).unflatten(-1, (3, 3)), valid)

@@ -14,7 +14,7 @@ from sightline.landmarks import ALL_LANDMARKS
 from sightline.methods.perspose.geometry import xyz_from_uvd
 from sightline.methods.perspose.sides import swapped
 from sightline.methods.perspose.trunk import STRIDE, trunk_of
-from sightline.nn.heatmaps import soft_argmax
+from sightline.nn.heatmaps import softmax_place
 from sightline.perspective.virtual import VirtualCamera, poses_from_virtual
 from sightline.skeleton import get_skeleton, landmark_of
 
@@ -156,7 +156,7 @@ class PersPose(nn.Module):
         seen = self.trunk(image, intrinsics, known)
         heat = self.heat(seen.map)
         with torch.autocast(image.device.type, enabled=False):  # half precision is pixels off
-            uv_px = soft_argmax(heat, STRIDE)
+            uv_px = softmax_place(heat, STRIDE)
             vector = seen.vector.float() if seen.vector.dtype != torch.float64 else seen.vector
             depth = self.config.depth_range_m * (2 * self.depth(vector).sigmoid() - 1)
             middle = 1e-3 * self.config.scale_mm_px * _SCALE_AT_PX / size
