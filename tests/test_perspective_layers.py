@@ -260,8 +260,9 @@ def test_shrinking_by_the_pyramid_is_close_to_the_mean_of_each_pixels_area() -> 
 
 @pytest.mark.parametrize(
     "how",
-    ["traced", pytest.param("compiled", marks=pytest.mark.slow), pytest.param("exported", marks=pytest.mark.slow)],
+    ["traced", "compiled", "exported"],
 )
+@pytest.mark.slow
 def test_compiled_without_a_break_and_exported_to_onnx_it_does_the_same(how: str) -> None:
     """In a process of its own: the checks of shapes that tests run with are no part of what can be compiled."""
     if how == "exported":

@@ -159,6 +159,7 @@ def test_tiny_pictures(weights: Path) -> None:
     assert len(everybody.detector().detect([numbered(0, 20, 20)])[0]) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joint_set", ["lcr13", "h36m17"])
 def test_a_network_looks_for_itself(tmp_path: Path, joint_set: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Weights to files, nothing staged: whoever is found is where its joints are."""

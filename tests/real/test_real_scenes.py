@@ -234,8 +234,9 @@ def test_runs_on_whole_pictures_end_in_weights(
     desk: Path, capsys: pytest.CaptureFixture[str], options: str, words: list[str]
 ) -> None:
     assert sightline(f"train lcrnet-synth {options} -o run --json") == 0
-    (scores,) = json.loads(capsys.readouterr().out)["expected"].values()
+    scores, by_joint = json.loads(capsys.readouterr().out)["expected"].values()
     assert scores["found_percent"] >= 0
+    assert "RAnkle_percent" in by_joint
     network, passport = load_lcrnet(Path("run") / "lcrnet-synth.json")
     assert network.count == 2
     assert all(word in passport.trained_on for word in words)
