@@ -509,6 +509,21 @@ class Near(Scripted):
         return self.answer()
 
 
+class Within(Near):
+    """Also looks into boxes, and answers so."""
+
+    def detect_in(self, picture: np.ndarray, boxes: np.ndarray, before: Sequence[Any], camera: Any = None) -> Any:
+        return self.answer()
+
+
+class ByCamera(Near):
+    """Also asks for the cameras of pictures, and answers so of each."""
+
+    def detect_by(self, pictures: Sequence[np.ndarray], cameras: Sequence[Any]) -> Any:
+        return [self.answer() for _ in pictures]
+
+
+@pytest.mark.parametrize(("kind", "frame"), [(Near, 1), (Within, 0)])
 @pytest.mark.parametrize(
     ("answer", "part"),
     [
@@ -519,9 +534,20 @@ class Near(Scripted):
         (lambda: [stands(0, keypoints_px=np.zeros((5, 2)))], "17 × 2 numbers, got the shape (5, 2)"),
     ],
 )
-def test_one_that_looks_near_is_checked_as_well(answer: Callable[[], Any], part: str, predict: Call) -> None:
-    assert predict(Near(answer), options="--box 0:8,3,38,67", all_files=False) == 1
-    predict.refused("detector bad", "frame 1", part)
+def test_one_that_looks_near_or_into_boxes_is_checked_as_well(
+    kind: type[Near], frame: int, answer: Callable[[], Any], part: str, predict: Call
+) -> None:
+    assert predict(kind(answer), options="--box 0:8,3,38,67", all_files=False) == 1
+    predict.refused("detector bad", f"frame {frame}", part)
+
+
+@pytest.mark.parametrize(
+    ("answer", "part"),
+    [(lambda: 1 / 0, "ZeroDivisionError"), (lambda: None, "got a NoneType"), (lambda: ["x"], "expected a Detection")],
+)
+def test_one_that_asks_for_cameras_is_checked_as_well(answer: Callable[[], Any], part: str, predict: Call) -> None:
+    assert predict(ByCamera(answer), all_files=False) == 1
+    predict.refused("detector bad", "frame 0", part)
 
 
 def test_one_that_raises_in_a_box_is_refused(predict: Call) -> None:

@@ -14,16 +14,18 @@ from fake_detectors import (
     BlindDetector,
     ColourDetector,
     CrowdDetector,
+    InColourDetector,
     NaNDetector,
     NearColourDetector,
     RaisingDetector,
     drawn,
     pose_in,
 )
+from sightline.camera import Camera
 from sightline.detect._likeness import apart, extent, overlap, size_ratio
 from sightline.detect.boxes import Box, Boxes, ListedBoxes
 from sightline.detect.crops import Body, cropped, without_others
-from sightline.detect.follow import Follower, FollowRules, LooksNear
+from sightline.detect.follow import Follower, FollowRules, LooksIn, LooksNear
 from sightline.detect.protocol import Detection, Detector
 from sightline.errors import InputError, UsageError
 from sightline.skeleton import get_skeleton
@@ -243,6 +245,110 @@ def test_a_detector_that_can_look_near_is_asked_for_that_and_crops_only_begin() 
         assert by_id(follower.detect_next(drawn({"red": red, "green": green}))) == {0: list(red), 1: list(green)}
     assert len(detector.shown) == 2
     assert detector.near == 2 * 9
+
+
+# Looking into boxes
+
+
+def test_who_stands_alone_is_looked_at_together_and_others_one_by_one() -> None:
+    """Red and green reach into each other's box, so each is shown without the other; blue needs neither."""
+    detector = InColourDetector()
+    assert isinstance(detector, LooksIn)
+    assert not isinstance(NearColourDetector(), LooksIn)
+    places = {"red": (20, 40, 60, 160), "green": (62, 40, 92, 160), "blue": (250, 40, 290, 160)}
+    picture, camera = drawn(places), Camera.create((320, 240), 300.0)
+    follower = Follower(detector, Boxes.drawn([box(*place) for place in places.values()]))
+    found = by_id(follower.detect_next(picture, camera=camera))
+    assert found == dict(enumerate(list(map(float, place)) for place in places.values()))
+    assert [boxes.tolist() for _, boxes, _, _ in detector.asked] == [
+        [list(places["blue"])], [list(places["red"])], [list(places["green"])],
+    ]  # fmt: skip
+    assert all(its is camera for _, _, _, its in detector.asked)
+    whole, red, green = (shown for shown, _, _, _ in detector.asked)
+    np.testing.assert_array_equal(whole, picture)
+    assert (red[40:160, 62:92] == 127).all()
+    np.testing.assert_array_equal(red[:, :60], picture[:, :60])
+    assert (green[40:160, 20:60] == 127).all()
+    assert not detector.shown
+    detector.asked.clear()
+    apart = drawn({"red": (20, 40, 60, 160), "blue": (250, 40, 290, 160)})
+    Follower(detector, Boxes.drawn([box(20, 40, 60, 160), box(250, 40, 290, 160)])).detect_next(apart)
+    ((_, boxes, before, its),) = detector.asked
+    assert (len(boxes), before, its) == (2, [None, None], None)
+
+
+def test_one_body_in_two_boxes_is_one_person() -> None:
+    detector = InColourDetector()
+    follower = Follower(detector, Boxes.drawn([box(20, 40, 64, 160), box(30, 60, 110, 220)]))
+    assert by_id(follower.detect_next(drawn({"red": (22, 42, 62, 158)}))) == {0: [22, 42, 62, 158]}
+    assert len(detector.asked) == 2
+
+
+def test_who_is_looked_for_in_boxes_is_told_with_how_they_were_last_seen() -> None:
+    """Also while they are lost: the box about them grows, and what was last seen of them stays known."""
+    detector = InColourDetector()
+    follower = Follower(detector, Boxes.drawn([box(100, 50, 140, 150)]))
+    (first,) = follower.detect_next(drawn({"red": (100, 50, 140, 150)}))
+    for _ in range(3):
+        assert follower.detect_next(drawn({})) == ()
+    assert by_id(follower.detect_next(drawn({"red": (101, 50, 141, 150)}))) == {0: [101, 50, 141, 150]}
+    before = [last for _, _, (last,), _ in detector.asked]
+    assert before[0] is None
+    for last in before[1:]:
+        assert last is not None
+        np.testing.assert_array_equal(last.keypoints_px, first.keypoints_px)
+    sizes = [float(np.ptp(boxes[0].reshape(2, 2), axis=0)[0]) for _, boxes, _, _ in detector.asked]
+    assert sizes[:2] == [40, 40]
+    assert sizes[2] < sizes[3] < sizes[4]
+
+
+def test_photos_are_looked_into_with_their_cameras() -> None:
+    detector = InColourDetector()
+    pictures = [drawn({"red": (20, 40, 60, 160), "blue": (200, 40, 240, 160)}), drawn({"green": (100, 20, 160, 220)})]
+    boxes = [[box(20, 40, 60, 160, id=4, height_m=1.7), box(200, 40, 240, 160)], [box(90, 10, 170, 230, id=0)]]
+    cameras = [Camera.create((320, 240), 300.0), None]
+    first, second = Follower(detector).detect_photos(pictures, boxes, cameras=cameras)
+    assert [(one.id, one.height_m, where(one)) for one in first] == [
+        (4, 1.7, [20, 40, 60, 160]), (None, None, [200, 40, 240, 160]),
+    ]  # fmt: skip
+    assert by_id(second) == {0: [100, 20, 160, 220]}
+    assert [(len(its), camera) for _, its, _, camera in detector.asked] == [(2, cameras[0]), (1, None)]
+    assert all(last is None for _, _, before, _ in detector.asked for last in before)
+    with pytest.raises(UsageError, match="cameras: expected those of each of 2 photos, got 1"):
+        Follower(detector).detect_photos(pictures, boxes, cameras=cameras[:1])
+
+
+class _ByCamera(ColourDetector):
+    """Asks for the cameras of pictures."""
+
+    def __init__(self, *, several: bool) -> None:
+        super().__init__(several=several)
+        self.cameras: list[Camera | None] = []
+
+    def detect_by(
+        self, pictures: Sequence[np.ndarray], cameras: Sequence[Camera | None]
+    ) -> list[tuple[Detection, ...]]:
+        self.cameras += cameras
+        return self.detect(pictures)
+
+
+def test_cameras_are_cropped_with_their_pictures() -> None:
+    """A detector of one person is told of the crop's camera; one of several of the picture's; neither of none."""
+    camera = Camera.create((320, 240), 300.0)
+    picture, drawn_box = drawn({"red": (101, 60, 131, 150)}), box(95, 55, 140, 155)
+    for several in (True, False):
+        detector = _ByCamera(several=several)
+        follower = Follower(detector, Boxes.drawn([drawn_box]))
+        follower.detect_next(picture, camera=camera)
+        (told,) = detector.cameras
+        assert told is not None
+        height, width = detector.shown[0].shape[:2]
+        assert told.image_size.tolist() == [width, height]
+        (x, y), (left, top) = camera.center_px.tolist(), (0, 0) if several else (60, 20)
+        assert told.center_px.tolist() == [x - left, y - top]
+        follower.restart()
+        follower.detect_next(picture)
+        assert detector.cameras[1:] == [None]
 
 
 # Boxes over time

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from sightline.camera import Camera, Distortion
 from sightline.geometry.rotation import pitch_roll_from_up, rotation_from_pitch_roll
-from sightline.gravity import Tilt, tilt_from_horizon, tilted_by
+from sightline.gravity import Tilt, placed_by, tilt_from_horizon, tilted_by
 
 DOUBLE = torch.float64
 
@@ -84,3 +84,19 @@ def test_a_horizon_where_the_lens_is_not_defined() -> None:
     camera = Camera.create((1280, 720), 600.0, distortion=Distortion.create("brown_conrady", [-0.3]))
     with pytest.raises(ValueError, match="horizon: expected points that the lens can see"):
         tilt_from_horizon(camera, [-9000.0, 300.0], [500.0, 300.0])
+
+
+@pytest.mark.parametrize("tilt", [Tilt(), Tilt(pitch_rad=0.3), Tilt(pitch_rad=-0.2, roll_rad=0.4)])
+def test_a_tilted_camera_has_a_world(tilt: Tilt) -> None:
+    """Up is the world's z; the camera looks along y, and knows nothing of where it is."""
+    camera = Camera.create((640, 480), 500.0)
+    placed = placed_by(camera, tilt)
+    assert placed.rotation is not None
+    assert_close(placed.rotation[:, 2], tilt.up_cam.to(camera.dtype))
+    assert_close(torch.linalg.det(placed.rotation), torch.tensor(1.0).to(camera.dtype))
+    ahead = placed.rotation.mT @ torch.tensor([0.0, 0.0, 1.0]).to(camera.dtype)
+    assert_close(ahead[:1], torch.zeros(1).to(camera.dtype), atol=1e-6, rtol=0)
+    assert float(ahead[1]) > 0
+    assert_close(placed.position_world, torch.zeros(3).to(camera.dtype))
+    assert_close(placed.focal_px, camera.focal_px)
+    assert placed_by(placed, Tilt(pitch_rad=1.0)) is placed

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from sightline.camera import Camera
 from sightline.geometry.distortion import Distortion
 from sightline.geometry.rotation import rotation_from_pitch_roll
+from sightline.gravity import Tilt, placed_by
 from sightline.landmarks import ALL_LANDMARKS
 from sightline.methods.perspose.augment import NO_AUGMENTATION, AugmentConfig, drawn_nudges, spoiled
 from sightline.methods.perspose.crops import Nudge
@@ -152,8 +153,14 @@ def test_up_is_where_a_higher_point_lies(rotation: bool, mirrored: bool) -> None
     assert one.truth.shape.shape == (1, 0)
 
 
-def test_without_a_world_nobody_knows_where_up_is() -> None:
-    assert sample(*somebody(), NETWORK).up.isnan().all()
+@pytest.mark.parametrize("rotation", [False, True])
+def test_without_a_world_cameras_are_level(rotation: bool) -> None:
+    """The crop's own turn is known all the same."""
+    image, person = somebody()
+    network = replace(NETWORK, rotation=rotation)
+    one, other = (sample(image, each, network) for each in (person, replace(person, camera=placed_by(CAMERA, Tilt()))))
+    assert_close(one.up, other.up)
+    assert torch.allclose(one.up, torch.tensor([[0.0, -1.0, 0.0]]), atol=1e-3) == (not rotation)
 
 
 def test_a_lens_is_taken_off() -> None:

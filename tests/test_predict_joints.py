@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,22 @@ from numpy.testing import assert_allclose
 from PIL import Image
 from torch import Tensor, nn
 
+import sightline
 import sightline.prediction.joints as module
+from sightline.camera import Camera
 from sightline.cli import main
 from sightline.detect.boxes import Box, Boxes
 from sightline.detect.follow import Follower, LooksIn
-from sightline.detect.protocol import Detection, Detector
+from sightline.detect.protocol import Detection, Detector, SeesByCameras
 from sightline.detect.registry import DETECTORS, available
 from sightline.errors import UsageError
+from sightline.formats.camera import write_camera
+from sightline.formats.video import write_video
 from sightline.formats.weights import find_passport, read_passport
+from sightline.geometry.distortion import Distortion
+from sightline.gravity import Tilt, placed_by
 from sightline.methods.abspose.estimator import JointEstimator
-from sightline.methods.deeplift.machine import PoseMachine
+from sightline.methods.deeplift.machine import PoseMachine, pitch_of
 from sightline.nn.joint_network import JointsSeen
 from sightline.prediction.joints import OWN_NETWORKS, JointDetector, Relay, detector_of, is_own
 from sightline.prediction.methods import LCRNET_WEIGHTS
@@ -48,11 +55,14 @@ class Fixed(nn.Module):
         super().__init__()
         self.rotation = rotation
         self.batches: list[int] = []
+        self.up: list[list[float]] = []
         self.own = nn.Parameter(torch.zeros(1))
 
     def joints_in(self, crops: Tensor, up: Tensor | None = None, *, flip: bool = True) -> JointsSeen:
-        del up, flip
+        del flip
+        assert up is not None
         self.batches.append(len(crops))
+        self.up += up.tolist()
         points = torch.from_numpy(64 * STANDING).float().expand(len(crops), 17, 2)
         return JointsSeen(points, crops.mean((1, 2, 3))[:, None].expand(len(crops), 17))
 
@@ -66,6 +76,21 @@ class Spot(Fixed):
         y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
         place = torch.stack([(light * each).sum((1, 2)) for each in (x, y)], -1) / light.sum((1, 2))[:, None]
         return JointsSeen(place[:, None].expand(-1, 17, -1), torch.ones(len(crops), 17))
+
+
+class Body(Fixed):
+    """Sees the joints of whoever is bright, if all of them from head to foot is in the crop; else nobody."""
+
+    def joints_in(self, crops: Tensor, up: Tensor | None = None, *, flip: bool = True) -> JointsSeen:
+        del up, flip
+        points, sure = torch.zeros(len(crops), 17, 2), torch.zeros(len(crops), 17)
+        for row, crop in enumerate(crops.mean(1) > 0.4):
+            rows, columns = crop.any(1).nonzero()[:, 0], crop.any(0).nonzero()[:, 0]
+            if len(rows) and rows[0] > 0 and rows[-1] < 63:
+                low, high = (torch.stack((columns[end], rows[end])).float() for end in (0, -1))
+                share = (torch.from_numpy(STANDING).float() - torch.tensor([0.3, 0.03])) / torch.tensor([0.4, 0.95])
+                points[row], sure[row] = low + share * (high + 1 - low), 1.0
+        return JointsSeen(points, sure)
 
 
 def bright(height: int = 120, width: int = 160, level: int = 200) -> np.ndarray:
@@ -164,6 +189,88 @@ def test_boxes_are_followed_through_films() -> None:
         assert one.id == 4
         assert one.height_m == 1.7
     assert follower.detect_next(bright(level=0)) == ()
+
+
+def test_who_was_lost_is_found_again_where_a_whole_body_fits() -> None:
+    """The extent of the joints last seen, grown little by little, would cut off crown and feet for long."""
+
+    def standing(x: int) -> np.ndarray:
+        picture = np.zeros((200, 160, 3), np.uint8)
+        picture[63:158, x : x + 40] = 220
+        return picture
+
+    follower = Follower(detector(Body()), Boxes.drawn([Box(box_px=np.array([52.0, 52, 108, 168]), id=4)]))
+    for frame in range(2):
+        assert len(follower.detect_next(standing(60))) == 1, frame
+    for _ in range(3):
+        assert follower.detect_next(np.zeros((200, 160, 3), np.uint8)) == ()
+    (found,) = follower.detect_next(standing(61))
+    assert found.id == 4
+    assert_allclose(found.keypoints_px.mean(0), 100 * STANDING.mean(0) + [61 - 30, 60], atol=3)
+
+
+# ----------------------------------------------------------------------------------------------------------- cameras
+
+LEVEL = placed_by(Camera.create((160, 120), 150.0), Tilt())
+BELOW = np.array([[60.0, 70, 100, 110]])
+"""A box whose middle lies 30 px below the middle of a picture of 160 × 120."""
+
+
+@pytest.mark.parametrize(
+    ("camera", "pitch"),
+    [
+        (None, -math.atan2(30, 200)),
+        (Camera.create((160, 120), 150.0), -math.atan2(30, 150)),
+        (Camera.create((320, 240), 300.0), -math.atan2(30, 150)),
+        (LEVEL, -math.atan2(30, 150)),
+        (placed_by(Camera.create((160, 120), 150.0), Tilt(pitch_rad=0.2)), 0.2 - math.atan2(30, 150)),
+    ],
+    ids=["unknown", "without a world", "at another resolution", "level", "tilted"],
+)
+def test_networks_are_told_how_their_crops_are_tilted(camera: Camera | None, pitch: float) -> None:
+    """The crop's own turn, by the camera's focal length, and what is known of the camera's tilt."""
+    network = Fixed(rotation=True)
+    detector(network).detect_in(bright(), BELOW, [None], camera)
+    told = pitch_of(torch.tensor(network.up))
+    assert told is not None
+    assert_allclose(told, [pitch], atol=1e-5)
+
+
+def test_whole_pictures_have_their_own_cameras() -> None:
+    """Of unknown ones the stand-in, of others their own; also behind another detector, and told to the first one."""
+    network, tilted = Fixed(rotation=True), placed_by(Camera.create((160, 120), 150.0), Tilt(pitch_rad=0.3))
+    one = detector(network)
+    assert isinstance(one, SeesByCameras)
+    one.detect_by([bright(), bright()], [None, tilted])
+    assert_allclose(network.up, [[0, -1, 0], [0, -math.cos(0.3), math.sin(0.3)]], atol=1e-6)
+    first = Fixed(rotation=True)
+    both = Relay(detector(first), one)
+    assert isinstance(both, SeesByCameras)
+    network.up.clear()
+    both.detect_by([bright()], [tilted])
+    assert_allclose(first.up, [[0, -math.cos(0.3), math.sin(0.3)]], atol=1e-6)
+    assert network.up[0][2] != pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize("rotation", [False, True])
+def test_lenses_are_taken_off_and_put_on_again(rotation: bool) -> None:
+    """A spot of light seen in a crop without the lens lies in the picture where the lens has it."""
+    lens = Distortion.create("brown_conrady", [-0.25, 0.05])
+    camera = Camera.create((320, 240), 220.0, distortion=lens)
+    y, x = np.mgrid[:240, :320] + 0.5
+    light = 255 * np.exp(-((x - 275.3) ** 2 + (y - 60.7) ** 2) / (2 * 4.0**2))
+    picture, box = np.repeat(light[..., None], 3, -1).astype(np.uint8), np.array([[235.0, 10, 315, 120]])
+    (one,) = detector(Spot(rotation=rotation)).detect_in(picture, box, [None], camera)
+    assert one is not None
+    assert_allclose(one.keypoints_px, np.tile([275.3, 60.7], (17, 1)), atol=0.4)
+
+
+def test_nobody_is_where_the_lens_does_not_reach() -> None:
+    fisheye = Camera.create((160, 120), 30.0, distortion=Distortion.create("kannala_brandt", [0.0]))
+    boxes = np.array([[60.0, 40, 100, 80], [0.0, 0, 160, 120]])
+    seen, unseen = detector().detect_in(bright(), boxes, [None, None], fisheye)
+    assert seen is not None
+    assert unseen is None
 
 
 # ---------------------------------------------------------------------------------------------------------- in a row
@@ -305,3 +412,38 @@ def test_predict_lifts_what_it_sees_in_a_box(fixed: Fixed, tmp_path: Path, capsy
     assert_allclose(person["keypoints_px"], np.array([80.0, 40.0]) + 400.0 * STANDING, atol=0.05)
     assert 1.5 < person["joints_cam_m"][0][2] < 4.0
     assert fixed.batches
+
+
+@pytest.mark.parametrize(
+    ("options", "pitch"),
+    [
+        ("--focal-px 150 --box 60,70,100,110", -math.atan2(30, 150)),
+        ("--camera {folder}/camera.json --box 60,70,100,110", 0.2 - math.atan2(30, 150)),
+        ("--camera {folder}/camera.json", 0.2),
+        ("--focal-px 150 --method deeplift --pitch-deg 10", math.radians(10)),
+        ("--focal-px 150 --method deeplift --pitch-deg 10 --box 60,70,100,110", math.radians(10) - math.atan2(30, 150)),
+    ],
+)
+def test_predict_tells_what_it_knows_of_the_camera(
+    options: str, pitch: float, fixed: Fixed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of photos, and of films, which are followed."""
+    fixed.rotation = True
+    write_camera(placed_by(Camera.create((160, 120), 150.0), Tilt(pitch_rad=0.2)), tmp_path / "camera.json")
+    Image.fromarray(bright()).save(tmp_path / "photo.png")
+    write_video(tmp_path / "film.mp4", [bright()] * 2, 10.0)
+    for source in ("photo.png", "film.mp4"):
+        fixed.up.clear()
+        line = f"predict {tmp_path}/{source} {options} --detector cpm:any.json -o {tmp_path}/p.json"
+        line = line.format(folder=tmp_path)
+        assert main(line.split()) in (0, 1), capsys.readouterr().err
+        told = pitch_of(torch.tensor(fixed.up))
+        assert told is not None
+        assert_allclose(told[0], pitch, atol=1e-5)
+
+
+def test_the_python_call_tells_it_too(fixed: Fixed) -> None:
+    fixed.rotation = True
+    tilted = placed_by(Camera.create((160, 120), 150.0), Tilt(pitch_rad=0.2))
+    sightline.predict(bright(), tilted, detector=JointDetector("cpm", fixed))
+    assert_allclose(fixed.up, [[0, -math.cos(0.2), math.sin(0.2)]], atol=1e-6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -53,6 +53,19 @@ class Tilt:
         """Unit vector against gravity, the camera's frame."""
         angles = torch.tensor([self.pitch_rad or 0.0, self.roll_rad or 0.0], dtype=torch.float64)
         return -rotation_from_pitch_roll(angles[0], angles[1])[:, 1]
+
+
+def placed_by(camera: Camera, tilt: Tilt) -> Camera:
+    """Return a camera at the origin of a world (z up) in which it looks along y, tilted so.
+
+    One that knows its place in a world stays as it is.
+    """
+    if camera.has_world:
+        return camera
+    angles = camera.focal_px.new_tensor([tilt.pitch_rad or 0.0, tilt.roll_rad or 0.0])
+    right, down, ahead = rotation_from_pitch_roll(angles[0], angles[1]).unbind(-1)
+    rotation = torch.stack((right, ahead, -down), dim=-1)
+    return replace(camera, rotation=rotation, translation_m=torch.zeros_like(right))
 
 
 def tilted_by(up_cam: Float[Tensor, "*batch 3"], angle_rad: float) -> Float[Tensor, "*batch 3"]:

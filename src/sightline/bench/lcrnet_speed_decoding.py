@@ -21,13 +21,17 @@ THRESHOLDS: Final = {
 """Ours, and those of the paper's AP, under which hardly two poses agree."""
 
 
+_LOOP_SECONDS: Final = 8.0
+
+
 def integration_rows(counts: Sequence[int], *, classes: int, repeats: int) -> list[dict[str, Any]]:
     """Return a row per number of proposals and thresholds: milliseconds of both, and how far answers are apart.
 
     Args:
         counts: of the proposals.
         classes: K.
-        repeats: runs of each, after one that does not count; the best counts.
+        repeats: runs of each at most, after one that does not count: as many of all as the loops do in some seconds, 3
+            at least. The best counts.
     """
     anchors, rows = made_anchors(classes), []
     for name, config in THRESHOLDS.items():
@@ -39,14 +43,17 @@ def integration_rows(counts: Sequence[int], *, classes: int, repeats: int) -> li
 
 def integration_row(name: str, proposals: Proposals, config: Integration, repeats: int) -> dict[str, Any]:
     """Return the row of some proposals."""
+    arguments = twin_arguments(proposals, config)
+    once, told = best_of(lambda: twin(*arguments), 1)
+    repeats = min(repeats, max(3, round(_LOOP_SECONDS / once)))
+    loops, _ = best_of(lambda: twin(*arguments), repeats)
     ours, modes = best_of(lambda: integrated(proposals, SKELETON, config), repeats)
     plain, _ = best_of(lambda: integrated(proposals, SKELETON, replace(config, spreads=False)), repeats)
-    arguments = twin_arguments(proposals, config)
-    loops, told = best_of(lambda: twin(*arguments), repeats)
     paper, _ = best_of(lambda: twin(*arguments, spreads=False), repeats)
     return {
         "what": f"integration, thresholds {name}",
         "proposals": len(proposals.scores),
+        "runs": repeats,
         "groups": len(np.unique(modes.group)),
         "modes": len(modes.scores),
         "upper_share": float(proposals.upper.mean()),

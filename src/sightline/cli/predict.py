@@ -149,6 +149,7 @@ class Predict:
                 roll_deg=self.roll_deg,
                 tilts_deg=self.tilts_deg,
             )
+            cameras.tilt = tilt
             estimator = estimator_of(
                 self.method,
                 self.weights,
@@ -236,6 +237,7 @@ class Predict:
             batch_size=self.batch_size,
             min_score=self.min_score,
             max_people=self.max_people,
+            cameras=cameras,
         )
         try:
             if self.camera == "auto":

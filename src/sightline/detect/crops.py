@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw
 
+from sightline.camera import Camera
 from sightline.detect.protocol import Detection, Picture
 from sightline.skeleton import Skeleton
 
@@ -39,6 +40,11 @@ class Crop:
             score=detection.score,
             box_px=box,
         )
+
+    def camera_of(self, camera: Camera | None) -> Camera | None:
+        """Return the camera of this part of the picture that a camera took; None where that is not known."""
+        height, width = self.pixels.shape[:2]
+        return None if camera is None else camera.cropped((self.left_px, self.top_px), (width, height))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

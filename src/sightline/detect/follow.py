@@ -10,12 +10,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 
+from sightline.camera import Camera
 from sightline.detect._likeness import apart, diagonal, extent, overlap, size_ratio
 from sightline.detect.boxes import Box, Boxes
 from sightline.detect.crops import Body, Crop, cropped, without_others
@@ -38,14 +39,20 @@ class LooksIn(Protocol):
     """What a detector may offer beyond `Detector`: to look at people of whom it is told where they are."""
 
     def detect_in(
-        self, picture: Picture, boxes: Float[np.ndarray, "person 4"], before: Sequence[Detection | None]
+        self,
+        picture: Picture,
+        boxes: Float[np.ndarray, "person 4"],
+        before: Sequence[Detection | None],
+        camera: Camera | None = None,
     ) -> list[Detection | None]:
         """Return, for each box (px, corner origin), who is in it, or None.
 
         Args:
             picture: upright RGB.
-            boxes: as they were given; where they were not, about the joints that were seen a frame before.
-            before: those people as they were seen then; None for boxes that were given.
+            boxes: as they were given; where they were not, about the joints that were last seen, growing with the time
+                since then.
+            before: people as they were last seen; None for boxes that were given, and people who were not seen yet.
+            camera: that took the picture; None where nothing is known of it.
         """
         ...
 
@@ -92,8 +99,13 @@ class _Person:
         return Body(box_px=self.box_px, keypoints_px=self.last.keypoints_px if known and self.last else None)
 
 
-Group = tuple[Picture, list[_Person], list[Detection | None]]
-"""A picture, who is looked for in it, and what was found of each so far."""
+class _Group(NamedTuple):
+    """A picture, who is looked for in it, what was found of each so far, and the camera where it is known."""
+
+    picture: Picture
+    people: list[_Person]
+    found: list[Detection | None]
+    camera: Camera | None
 
 
 class Follower:
@@ -105,7 +117,9 @@ class Follower:
     For each person, a detector of one person gets a crop, all crops of a picture in one call, with the limbs of others
     greyed, and once more with all of their boxes greyed where that finds nobody. A detector of several people gets the
     whole picture, and each person is the one in it that fits best. One that can look near (`LooksNear`) is asked for
-    that before. One that looks into boxes (`LooksIn`) gets the picture and the boxes, and nothing else.
+    that before, person by person. One that looks into boxes (`LooksIn`) is asked for nothing but that: in one call for
+    the people of a picture near whom nobody else is, in a call of its own, with the others greyed, for everybody else.
+    Cameras are told to detectors that ask for them.
 
     Raises `UsageError` for a detector in video mode, which would mix up the people that it is shown in turn.
     """
@@ -125,12 +139,14 @@ class Follower:
         self._people: list[_Person] = []
         self._index: int | None = None
 
-    def detect_next(self, picture: Picture, *, index: int | None = None) -> tuple[Detection, ...]:
+    def detect_next(
+        self, picture: Picture, *, index: int | None = None, camera: Camera | None = None
+    ) -> tuple[Detection, ...]:
         """Return the people of a film's next frame (px, corner origin), each with the id of the box.
 
         `index` is the frame's number in the film, one more than the last by default; frames may be left out. Boxes
         listed for it, or for one left out before it, say who is there; else those who were there are looked for. What
-        comes back has as `box_px` the box given for this frame, and none in others.
+        comes back has as `box_px` the box given for this frame, and none in others. `camera` took the picture.
 
         Raises `InputError` for boxes that do not fit the picture and for a detector that fails.
         """
@@ -139,7 +155,7 @@ class Follower:
         self._index = number
         if listed is not None:
             self._people = [self._listed(box) for box in listed]
-        found = self._look([(picture, self._people)], f"frame {number}")[0]
+        found = self._look([_Group(picture, self._people, [None] * len(self._people), camera)], f"frame {number}")[0]
         told = _told(self._people, found)
         for person, detection in zip(self._people, found, strict=True):
             self._update(person, detection, _size(picture))
@@ -147,18 +163,25 @@ class Follower:
         return told
 
     def detect_photos(
-        self, pictures: Sequence[Picture], boxes: Sequence[Sequence[Box]], *, place: str = "the photos"
+        self,
+        pictures: Sequence[Picture],
+        boxes: Sequence[Sequence[Box]],
+        *,
+        cameras: Sequence[Camera | None] | None = None,
+        place: str = "the photos",
     ) -> list[tuple[Detection, ...]]:
-        """Return the people of photos, of each those in its boxes, with one call of the detector for all crops.
+        """Return the people of photos, of each those in its boxes; a detector of one person gets all crops at once.
 
-        `boxes` are those of each photo in its own pixels, as `Boxes.of_photo` gives them; nobody is followed. `place`
-        names the photos where the detector fails (`InputError`).
+        `boxes` are those of each photo in its own pixels, as `Boxes.of_photo` gives them; nobody is followed. `cameras`
+        took the photos, where they are known. `place` names the photos where the detector fails (`InputError`).
         """
-        if len(pictures) != len(boxes):
-            raise UsageError(f"boxes: expected those of each of {len(pictures)} photos, got {len(boxes)}")
+        cameras = [None] * len(pictures) if cameras is None else cameras
+        for name, given in (("boxes", boxes), ("cameras", cameras)):
+            if len(pictures) != len(given):
+                raise UsageError(f"{name}: expected those of each of {len(pictures)} photos, got {len(given)}")
         people = [[_Person(id=box.id, box_px=box.box_px, height_m=box.height_m) for box in each] for each in boxes]
-        found = self._look(list(zip(pictures, people, strict=True)), place)
-        return [_told(each, seen) for each, seen in zip(people, found, strict=True)]
+        groups = [_Group(p, each, [None] * len(each), c) for p, each, c in zip(pictures, people, cameras, strict=True)]
+        return [_told(each, seen) for each, seen in zip(people, self._look(groups, place), strict=True)]
 
     def _listed(self, box: Box) -> _Person:
         """The person of a box given for this frame, known already or new."""
@@ -170,34 +193,38 @@ class Follower:
 
     # Looking: several attempts, each for those whom the ones before did not find
 
-    def _look(self, pictures: Sequence[tuple[Picture, list[_Person]]], place: str) -> list[list[Detection | None]]:
-        groups: list[Group] = [(picture, people, [None] * len(people)) for picture, people in pictures]
+    def _look(self, groups: Sequence[_Group], place: str) -> list[list[Detection | None]]:
         if isinstance(self.detector, LooksIn):
             for group in groups:
                 self._assign(group, self._inside(self.detector, group, place))
-            return [found for _, _, found in groups]
+            return [group.found for group in groups]
         if isinstance(self.detector, LooksNear):
             for group in groups:
                 self._assign(group, self._near(self.detector, group, place))
         if not self.detector.single_person:
-            wanting = [group for group in groups if None in group[2]]
-            for group, pool in zip(wanting, self._detected([group[0] for group in wanting], place), strict=True):
+            wanting = [group for group in groups if None in group.found]
+            pools = self._detected([group.picture for group in wanting], [group.camera for group in wanting], place)
+            for group, pool in zip(wanting, pools, strict=True):
                 self._assign(group, list(pool))
-            return [found for _, _, found in groups]
+            return [group.found for group in groups]
         for whole in (False, True):
             crops = [(number, crop) for number, group in enumerate(groups) for crop in self._crops(group, whole)]
-            answers = self._detected([crop.pixels for _, crop in crops], place)
+            cameras = [crop.camera_of(groups[number].camera) for number, crop in crops]
+            answers = self._detected([crop.pixels for _, crop in crops], cameras, place)
             for number, group in enumerate(groups):
                 mine = [(crop, seen) for (owner, crop), seen in zip(crops, answers, strict=True) if owner == number]
                 self._assign(group, [crop.taken_back(one) for crop, seen in mine for one in seen])
-        return [found for _, _, found in groups]
+        return [group.found for group in groups]
 
-    def _detected(self, pictures: Sequence[Picture], place: str) -> list[tuple[Detection, ...]]:
-        return checked_detections(self.detector, pictures, places=[place] * len(pictures), skeleton=self._skeleton)
+    def _detected(
+        self, pictures: Sequence[Picture], cameras: Sequence[Camera | None], place: str
+    ) -> list[tuple[Detection, ...]]:
+        places = [place] * len(pictures)
+        return checked_detections(self.detector, pictures, places=places, cameras=cameras, skeleton=self._skeleton)
 
-    def _crops(self, group: Group, whole: bool) -> list[Crop]:
+    def _crops(self, group: _Group, whole: bool) -> list[Crop]:
         """A crop for each person of the picture who is not found yet; for `whole`, only where that hides more."""
-        picture, people, found = group
+        picture, people, found, _ = group
         crops = []
         for person, seen in zip(people, found, strict=True):
             if seen is None:
@@ -206,28 +233,32 @@ class Follower:
                     crops.append(cropped(shown, person.box_px, self.rules.margin))
         return crops
 
-    def _near(self, detector: LooksNear, group: Group, place: str) -> list[Detection]:
+    def _near(self, detector: LooksNear, group: _Group, place: str) -> list[Detection]:
         """Who stands where the people of the picture were last seen, if that is in the box."""
-        picture, people, _ = group
         pool = []
-        for person in people:
+        for person in group.people:
             last = person.last
             if last is None:
                 continue
             if person.given and overlap(extent(last, self.rules.sure), person.box_px) < self.rules.min_overlap:
                 continue
-            alone = self._alone(picture, person, people)
+            alone = self._alone(group.picture, person, group.people)
             pool += checked_near(detector, alone, [last], place=place, skeleton=self._skeleton)
         return pool
 
-    def _inside(self, detector: LooksIn, group: Group, place: str) -> list[Detection]:
+    def _inside(self, detector: LooksIn, group: _Group, place: str) -> list[Detection]:
         """Who is in the boxes of the people of the picture, or about where they were last seen."""
-        picture, people, _ = group
+        shown = [self._alone(group.picture, person, group.people) for person in group.people]
+        undisturbed = [row for row, picture in enumerate(shown) if picture is group.picture]
+        disturbed = [[row] for row in range(len(shown)) if row not in undisturbed]
         pool = []
-        for person in people:
-            before = None if person.given or person.lost else person.last
-            alone = self._alone(picture, person, people)
-            pool += checked_in(detector, alone, person.box_px[None], [before], place=place, skeleton=self._skeleton)
+        for rows in [undisturbed, *disturbed] if undisturbed else disturbed:
+            people = [group.people[row] for row in rows]
+            pool += checked_in(
+                detector, shown[rows[0]], np.stack([person.box_px for person in people]),
+                [None if person.given else person.last for person in people],
+                camera=group.camera, place=place, skeleton=self._skeleton,
+            )  # fmt: skip
         return pool
 
     def _alone(self, picture: Picture, person: _Person, people: Sequence[_Person], *, whole: bool = False) -> Picture:
@@ -244,9 +275,9 @@ class Follower:
 
     # Judging: who of those found is meant
 
-    def _assign(self, group: Group, pool: Sequence[Detection]) -> None:
+    def _assign(self, group: _Group, pool: Sequence[Detection]) -> None:
         """Give the people who are not found yet the best of the detections that fit; one body to one person only."""
-        _, people, found = group
+        people, found = group.people, group.found
         todo = [number for number, seen in enumerate(found) if seen is None]
         if not pool or not todo:
             return

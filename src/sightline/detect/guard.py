@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from sightline.detect.protocol import Detection, Detector, Picture
+from sightline.camera import Camera
+from sightline.detect.protocol import Detection, Detector, Picture, SeesByCameras
 from sightline.errors import InputError, UsageError
 from sightline.skeleton import Skeleton
 from sightline.structures import HEIGHT_RANGE_M
@@ -24,6 +25,7 @@ def checked_detections(
     pictures: Sequence[Picture],
     *,
     places: Sequence[str] | None = None,
+    cameras: Sequence[Camera | None] | None = None,
     max_people: int | None = None,
     skeleton: Skeleton | None = None,
 ) -> list[tuple[Detection, ...]]:
@@ -40,6 +42,7 @@ def checked_detections(
         detector: any.
         pictures: upright RGB, as `Detector.detect` takes them.
         places: what to call each picture in a message, such as "frame 12" or a file's name; counted by default.
+        cameras: that took the pictures, for detectors that ask for them (`SeesByCameras`).
         max_people: people to keep per picture.
         skeleton: the joint set that the detector had before, on which whoever asks relies; its present one by default.
 
@@ -57,7 +60,7 @@ def checked_detections(
     if not pictures:
         return []
     where = places[0] if len(places) == 1 else f"{places[0]} to {places[-1]}"
-    answers = asked(lambda: detector.detect(pictures), f"detector {name} failed on {where}")
+    answers = asked(lambda: seen_by(detector, pictures, cameras), f"detector {name} failed on {where}")
     if not isinstance(answers, (list, tuple)) or len(answers) != len(pictures):
         got = f"{len(answers)} answers" if isinstance(answers, (list, tuple)) else f"a {type(answers).__name__}"
         raise InputError(
@@ -69,6 +72,19 @@ def checked_detections(
         _people(people, f"detector {name} on {place}", joints, max_people)
         for people, place in zip(answers, places, strict=True)
     ]
+
+
+def seen_by(detector: Detector, pictures: Sequence[Picture], cameras: Sequence[Camera | None] | None) -> Any:
+    """Return what a detector says of pictures, of whose cameras it is told where it asks for them (`SeesByCameras`).
+
+    Args:
+        detector: any.
+        pictures: as `Detector.detect` takes them.
+        cameras: as many; None where nothing is known of any.
+    """
+    if cameras is None or not isinstance(detector, SeesByCameras):
+        return detector.detect(pictures)
+    return detector.detect_by(pictures, cameras)
 
 
 def checked_near(
@@ -84,11 +100,12 @@ def checked_in(
     boxes: Float[np.ndarray, "person 4"],
     before: Sequence[Detection | None],
     *,
+    camera: Camera | None,
     place: str,
     skeleton: Skeleton,
 ) -> list[Detection]:
     """Let a detector look into boxes (`LooksIn`), and check its answer as `checked_detections` does."""
-    return _each(detector, lambda: detector.detect_in(picture, boxes, before), len(boxes), place, skeleton)
+    return _each(detector, lambda: detector.detect_in(picture, boxes, before, camera), len(boxes), place, skeleton)
 
 
 def _each(detector: Any, call: Callable[[], Any], count: int, place: str, skeleton: Skeleton) -> list[Detection]:

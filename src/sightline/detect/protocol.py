@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from sightline.camera import Camera
 from sightline.skeleton import Skeleton
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
@@ -64,4 +65,13 @@ class Detector(Protocol):
 
     def close(self) -> None:
         """Let go of whatever the detector holds; calling it twice does no harm."""
+        ...
+
+
+@runtime_checkable
+class SeesByCameras(Protocol):
+    """What a detector may offer beyond `Detector`: to see better where it knows which cameras took the pictures."""
+
+    def detect_by(self, pictures: Sequence[Picture], cameras: Sequence[Camera | None]) -> list[tuple[Detection, ...]]:
+        """Return the people of each picture as `detect` does; None is a camera of which nothing is known."""
         ...

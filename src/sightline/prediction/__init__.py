@@ -100,6 +100,7 @@ def predict(
         boxes=Path(boxes) if isinstance(boxes, (str, Path)) else None,
         device=device,
         batch_size=batch_size,
+        cameras=finder,
     )
     try:
         if str(path) == "auto":

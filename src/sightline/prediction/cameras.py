@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sightline.camera import Camera
 from sightline.errors import InputError, UsageError
 from sightline.formats.exif import exif_doubt, focal_px_from_35mm, focal_px_from_exif
+from sightline.gravity import Tilt, placed_by
 from sightline.self_calibration import FoundCamera
 from sightline.sources import SourceFrame
 from sightline.structures import ScaleSource
@@ -55,6 +56,7 @@ class CameraFinder:
         focal_px: focal length, px of the pictures as they come.
         focal_35mm: focal length as on a 36 × 24 mm picture, by the diagonal.
         fov_x_rad: horizontal field of view, rad.
+        tilt: of cameras that do not know their place in the world, for whoever asks for it (`tilted`).
 
     Raises:
         UsageError: if more than one of them is given, or a number that no lens has.
@@ -68,6 +70,7 @@ class CameraFinder:
         focal_px: float | None = None,
         focal_35mm: float | None = None,
         fov_x_rad: float | None = None,
+        tilt: Tilt | None = None,
     ) -> None:
         given = {"camera": camera, "focal_px": focal_px, "focal_35mm": focal_35mm, "fov_x": fov_x_rad}
         given = {option: value for option, value in given.items() if value is not None}
@@ -82,7 +85,7 @@ class CameraFinder:
         if camera is not None and camera.batch_shape:
             raise ValueError(f"camera: expected one camera, got a batch of {tuple(camera.batch_shape)}")
         self.camera, self.name = camera, name
-        self.focal_px, self.focal_35mm, self.fov_x_rad = focal_px, focal_35mm, fov_x_rad
+        self.focal_px, self.focal_35mm, self.fov_x_rad, self.tilt = focal_px, focal_35mm, fov_x_rad, tilt
         self._last: tuple[tuple[object, ...], KnownCamera] | None = None
 
     def of(self, frame: SourceFrame) -> KnownCamera:
@@ -96,6 +99,11 @@ class CameraFinder:
         if self._last is None or self._last[0] != key:
             self._last = (key, self._found(frame, (width, height)))
         return self._last[1]
+
+    def tilted(self, frame: SourceFrame) -> Camera:
+        """Return the camera that took a frame, with a world where that is known or its tilt was said."""
+        camera = self.of(frame).camera
+        return camera if self.tilt is None else placed_by(camera, self.tilt)
 
     def _found(self, frame: SourceFrame, image_size: tuple[int, int]) -> KnownCamera:
         if self.camera is not None:

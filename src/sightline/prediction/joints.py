@@ -10,12 +10,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
+from sightline.camera import Camera
+from sightline.detect.guard import seen_by
 from sightline.detect.protocol import Detection, Detector, Picture
 from sightline.detect.registry import Entry, load_detector
 from sightline.errors import UsageError
@@ -37,10 +39,20 @@ LEAST_SCORE: Final = 0.2
 """Somebody whose joints are believed in less than this on average is nobody, unless the caller says otherwise."""
 
 
+class _Asked(NamedTuple):
+    """Somebody to be looked at."""
+
+    picture: Picture
+    camera: Camera
+    box_px: np.ndarray
+
+
 class JointDetector:
     """One network that sees crops, as a detector of the one person in a box, or in the whole picture.
 
-    Pixels have corner origin; points are taken back from the crop by the very homography that cut it out.
+    Pixels have corner origin; points are taken back from the crop by the very homography that cut it out. Crops are
+    those of the picture's camera where it is known, else of one of 53°; where nothing says how that is tilted it is
+    level. A box that its lens does not reach has nobody in it.
 
     Args:
         name: by which it is chosen.
@@ -79,35 +91,53 @@ class JointDetector:
 
     def detect(self, pictures: Sequence[Picture]) -> list[tuple[Detection, ...]]:
         """Return the person of each picture, whom it is taken to show from head to foot; see `detect_in`."""
-        boxes = [np.array([0.0, 0.0, picture.shape[1], picture.shape[0]]) for picture in pictures]
-        found = self._seen(list(zip(pictures, boxes, strict=True)))
+        return self.detect_by(pictures, [None] * len(pictures))
+
+    def detect_by(self, pictures: Sequence[Picture], cameras: Sequence[Camera | None]) -> list[tuple[Detection, ...]]:
+        """Return the same, of pictures whose cameras are known; see `detect.protocol.SeesByCameras`."""
+        found = self._seen([
+            _Asked(picture, _camera_of(picture, camera), np.array([0.0, 0.0, picture.shape[1], picture.shape[0]]))
+            for picture, camera in zip(pictures, cameras, strict=True)
+        ])  # fmt: skip
         return [() if one is None else (one,) for one in found]
 
     def detect_in(
-        self, picture: Picture, boxes: Float[np.ndarray, "person 4"], before: Sequence[Detection | None]
+        self,
+        picture: Picture,
+        boxes: Float[np.ndarray, "person 4"],
+        before: Sequence[Detection | None],
+        camera: Camera | None = None,
     ) -> list[Detection | None]:
-        """Return who is in boxes; see `detect.follow.LooksIn`."""
-        asked = []
-        for box, last in zip(boxes, before, strict=True):
-            around = None if last is None else body_box(replace(last, box_px=None), self.skeleton)
-            asked.append((picture, np.asarray(box, np.float64) if around is None else around))
-        return self._seen(asked)
+        """Return who is in boxes; see `detect.follow.LooksIn`.
+
+        Joints that were last seen lack crown and feet: the box is then also about the body that they tell.
+        """
+        own = _camera_of(picture, camera)
+        return self._seen([
+            _Asked(picture, own, self._around(np.asarray(box, np.float64), last))
+            for box, last in zip(boxes, before, strict=True)
+        ])  # fmt: skip
+
+    def _around(self, box: np.ndarray, last: Detection | None) -> np.ndarray:
+        """A box, and the body of somebody who was seen there."""
+        body = None if last is None else body_box(replace(last, box_px=None), self.skeleton)
+        return box if body is None else np.concatenate([np.minimum(box, body)[:2], np.maximum(box, body)[2:]])
 
     def close(self) -> None:
         """Nothing is held that others do not."""
 
-    def _seen(self, asked: Sequence[tuple[Picture, np.ndarray]]) -> list[Detection | None]:
+    def _seen(self, asked: Sequence[_Asked]) -> list[Detection | None]:
         """Who is in each of some boxes of pictures."""
         found: list[Detection | None] = []
         for start in range(0, len(asked), self.batch_size):
             part = asked[start : start + self.batch_size]
-            batch = samples([(picture, Person(box_px=box)) for picture, box in part], self.kind)
+            batch = samples([(one.picture, Person(box_px=one.box_px, camera=one.camera)) for one in part], self.kind)
             seen = self.network.joints_in(batch.crops.to(self.device), batch.up.to(self.device), flip=self.flip)
-            for row, (picture, box) in enumerate(part):
-                camera = stand_in(picture)
+            for row, one in enumerate(part):
                 view = type(batch.views)(*(value[row : row + 1] for value in batch.views))
-                points = keypoints_from_virtual(camera, view, seen.points_px[row : row + 1].cpu().float())[0]
-                found.append(self._person(points.double().numpy(), seen.confidence[row].cpu().double().numpy(), box))
+                points = keypoints_from_virtual(one.camera, view, seen.points_px[row : row + 1].cpu().float())[0]
+                sure = seen.confidence[row].cpu().double().numpy()
+                found.append(self._person(points.double().numpy(), sure, one.box_px))
         return found
 
     def _person(self, points: np.ndarray, confidence: np.ndarray, box: np.ndarray) -> Detection | None:
@@ -148,13 +178,17 @@ class Relay:
 
     def detect(self, pictures: Sequence[Picture]) -> list[tuple[Detection, ...]]:
         """Return the people of each picture: score, id and stature are the first one's, box and joints the second's."""
+        return self.detect_by(pictures, [None] * len(pictures))
+
+    def detect_by(self, pictures: Sequence[Picture], cameras: Sequence[Camera | None]) -> list[tuple[Detection, ...]]:
+        """Return the same, of pictures whose cameras are known; see `detect.protocol.SeesByCameras`."""
         answers = []
-        for picture, people in zip(pictures, self._first.detect(pictures), strict=True):
+        found = seen_by(self._first, pictures, cameras)
+        for picture, camera, people in zip(pictures, cameras, found, strict=True):
             boxes = [body_box(person, self._first.skeleton) for person in people]
             known = [(person, box) for person, box in zip(people, boxes, strict=True) if box is not None]
-            seen = self._then.detect_in(
-                picture, np.array([box for _, box in known]).reshape(-1, 4), [None] * len(known)
-            )
+            boxes_px = np.array([box for _, box in known]).reshape(-1, 4)
+            seen = self._then.detect_in(picture, boxes_px, [None] * len(known), camera)
             answers.append(
                 tuple(
                     replace(one, score=person.score, id=person.id, height_m=person.height_m)
@@ -167,6 +201,12 @@ class Relay:
     def close(self) -> None:
         """Let go of the first one."""
         self._first.close()
+
+
+def _camera_of(picture: Picture, camera: Camera | None) -> Camera:
+    """The camera of a picture at its size, or the one that stands in for it."""
+    height, width = picture.shape[:2]
+    return stand_in(picture) if camera is None else camera.scaled_to((width, height))
 
 
 def detector_of(

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from sightline.camera import Camera
 from sightline.detect.boxes import Box, Boxes, parse_box, read_boxes
 from sightline.detect.follow import Follower
 from sightline.detect.guard import checked_detections, closed
@@ -16,6 +17,7 @@ from sightline.detect.protocol import Detection, Detector
 from sightline.detect.registry import AUTO, DETECTORS
 from sightline.errors import UsageError
 from sightline.formats.detections import OwnFile, read_detections
+from sightline.prediction.cameras import CameraFinder
 from sightline.prediction.estimator import Estimator, FindsPeople
 from sightline.prediction.joints import detector_of, is_own
 from sightline.prediction.run import Look
@@ -36,6 +38,7 @@ def look_for(
     batch_size: int = 8,
     min_score: float | None = None,
     max_people: int | None = None,
+    cameras: CameraFinder | None = None,
 ) -> Look:
     """Return how people are found in a source: whole frames, or boxes where there are any; or the file that says.
 
@@ -49,6 +52,7 @@ def look_for(
         batch_size: frames per pass of the detector.
         min_score: people whom the detector is less sure of are left out.
         max_people: people to keep per frame.
+        cameras: what is known of cameras before anybody is seen, for detectors that ask for it.
 
     Raises:
         UsageError: for an unknown detector, one that is not installed, or options that exclude each other.
@@ -74,8 +78,8 @@ def look_for(
         options: Any = {"device": device, "batch_size": batch_size, "video": video, "min_score": min_score}
         detector = detector_of(detector, **options)
     if listed is None:
-        return _Whole(detector, max_people, ours=named)
-    return _InBoxes(detector, listed, source.kind == "photos", ours=named)
+        return _Whole(detector, max_people, cameras, ours=named)
+    return _InBoxes(detector, listed, source.kind == "photos", cameras, ours=named)
 
 
 def look_with(
@@ -89,6 +93,7 @@ def look_with(
     batch_size: int = 8,
     min_score: float | None = None,
     max_people: int | None = None,
+    cameras: CameraFinder | None = None,
 ) -> Look:
     """Return how people are found for an estimator: as `look_for` says, or by itself where it finds them itself.
 
@@ -102,6 +107,7 @@ def look_with(
         batch_size: of the detector.
         min_score: of the detector, or of the estimator.
         max_people: people to keep per frame.
+        cameras: for the detector.
 
     Raises:
         UsageError: as `look_for`, and for a detector or boxes beside an estimator that does not ask them.
@@ -110,7 +116,7 @@ def look_with(
     if not isinstance(estimator, FindsPeople):
         return look_for(
             source, detector=detector, box=box, boxes=boxes, device=device, batch_size=batch_size,
-            min_score=min_score, max_people=max_people,
+            min_score=min_score, max_people=max_people, cameras=cameras,
         )  # fmt: skip
     own = f"method '{estimator.model.method}' finds people by itself in the whole picture"
     if not (isinstance(detector, str) and detector == AUTO):
@@ -126,9 +132,13 @@ class _Looking:
 
     finds_joints = True
 
-    def __init__(self, detector: Detector, ours: bool) -> None:
-        self._detector, self._ours = detector, ours
+    def __init__(self, detector: Detector, cameras: CameraFinder | None, ours: bool) -> None:
+        self._detector, self._cameras, self._ours = detector, cameras, ours
         self.name, self.skeleton = detector.name, detector.skeleton
+
+    def _camera(self, frame: SourceFrame) -> Camera | None:
+        """The camera that took a frame, as far as it is known."""
+        return None if self._cameras is None else self._cameras.tilted(frame)
 
     def close(self) -> None:
         """Close the detector, unless it is somebody else's."""
@@ -139,30 +149,36 @@ class _Looking:
 class _Whole(_Looking):
     """Everybody whom a detector finds in whole frames."""
 
-    def __init__(self, detector: Detector, max_people: int | None, ours: bool) -> None:
-        super().__init__(detector, ours)
+    def __init__(self, detector: Detector, max_people: int | None, cameras: CameraFinder | None, ours: bool) -> None:
+        super().__init__(detector, cameras, ours)
         self._max_people = max_people
 
     def people(self, frames: Sequence[SourceFrame]) -> list[tuple[Detection, ...]]:
         pictures, places = [frame.pixels for frame in frames], [_place(frame) for frame in frames]
         return checked_detections(
-            self._detector, pictures, places=places, max_people=self._max_people, skeleton=self.skeleton
-        )
+            self._detector, pictures, places=places, cameras=[self._camera(frame) for frame in frames],
+            max_people=self._max_people, skeleton=self.skeleton,
+        )  # fmt: skip
 
 
 class _InBoxes(_Looking):
     """Those who are in boxes, followed through films."""
 
-    def __init__(self, detector: Detector, boxes: Boxes, photos: bool, ours: bool) -> None:
-        super().__init__(detector, ours)
+    def __init__(
+        self, detector: Detector, boxes: Boxes, photos: bool, cameras: CameraFinder | None, ours: bool
+    ) -> None:
+        super().__init__(detector, cameras, ours)
         self._boxes, self._follower, self._photos = boxes, Follower(detector, boxes), photos
 
     def people(self, frames: Sequence[SourceFrame]) -> list[tuple[Detection, ...]]:
         if not self._photos:
-            return [self._follower.detect_next(frame.pixels, index=frame.index) for frame in frames]
-        pictures = [frame.pixels for frame in frames]
+            return [
+                self._follower.detect_next(frame.pixels, index=frame.index, camera=self._camera(frame))
+                for frame in frames
+            ]
+        pictures, cameras = [frame.pixels for frame in frames], [self._camera(frame) for frame in frames]
         boxes = [self._boxes.of_photo(frame.index, frame.file, _size(frame)) or () for frame in frames]
-        return self._follower.detect_photos(pictures, boxes, place=_place(frames[0]))
+        return self._follower.detect_photos(pictures, boxes, cameras=cameras, place=_place(frames[0]))
 
 
 class _BoxesOnly:

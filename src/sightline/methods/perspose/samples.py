@@ -113,7 +113,7 @@ class Samples(NamedTuple):
     """Whether the picture's camera is known."""
     truth: Truth
     up: Float[Tensor, "batch 3"]
-    """Against gravity, in the frame of the crop's camera, of length 1; NaN where the picture's camera does not know."""
+    """Against gravity, in the frame of the crop's camera, of length 1; a picture's camera without a world is level."""
 
 
 def sample(
@@ -210,11 +210,10 @@ def _of_a_kind(
 
 
 def _up(camera: Camera, views: VirtualCamera) -> Float[Tensor, "batch 3"]:
-    """The world's z in the crops' frames; NaN where cameras have no world."""
-    if camera.rotation is None:
-        return torch.full_like(views.cam_from_virtual[..., 0], torch.nan)
-    up_cam = camera.rotation[..., 2].to(views.cam_from_virtual)
-    return (views.cam_from_virtual.mT @ up_cam[..., None])[..., 0]
+    """The world's z in the crops' frames; cameras without a world are level."""
+    turn = views.cam_from_virtual
+    up_cam = turn.new_tensor((0.0, -1.0, 0.0)) if camera.rotation is None else camera.rotation[..., 2].to(turn)
+    return (turn.mT @ up_cam[..., None])[..., 0]
 
 
 def _chosen(which: Bool[Tensor, " batch"], yes: Sequence[Tensor], no: Sequence[Tensor]) -> list[Tensor]:
