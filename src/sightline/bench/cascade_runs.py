@@ -114,7 +114,7 @@ def estimator_config(effort: Effort) -> EstimatorRunConfig:
     return EstimatorRunConfig(
         name=ESTIMATOR,
         model=effort.estimator,
-        augment=AugmentConfig(roll_deg=10.0, zoom=(0.8, 1.1), cut_out_share=0.2),
+        augment=AugmentConfig(roll_deg=10.0, zoom=(0.8, 1.1), target=0.05, cut_out_share=0.2),
         steps=effort.estimator_steps,
         batch_size=effort.estimator_batch,
         learning_rate=2e-3,

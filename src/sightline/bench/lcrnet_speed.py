@@ -60,7 +60,7 @@ def bench_lcrnet_speed(
     effort = effort or (QUICK if quick else Effort())
     before = torch.get_num_threads()
     parts: Sequence[tuple[int, Callable[[], list[dict[str, Any]]]]] = (
-        (1, lambda: integration_rows(effort.proposals, classes=effort.classes, repeats=effort.repeats)),
+        (1, lambda: integration_rows(effort.proposals, classes=effort.classes, repeats=10 * effort.repeats)),
         (2, lambda: search_rows(
             library, views=effort.views, queries=effort.queries, compared=effort.compared)),
         (1, lambda: network_rows(
@@ -134,8 +134,8 @@ def _notes(effort: Effort, library: Path | None) -> tuple[str, ...]:
     return (
         f"integration: one thread; proposals made of {PEOPLE} people, some 150 boxes on them and as many on nothing, "
         f"K = {effort.classes}, whole and upper bodies, the best pairs of box and class; the best of 3 to "
-        f"{effort.repeats} runs, as many of ours as of the loops; the loops find boxes once; spreads of pose and size "
-        "are not the paper's: beside both stands what both take without",
+        f"{10 * effort.repeats} runs, as many of ours as of the loops; the loops find boxes once; spreads of pose and "
+        "size are not the paper's: beside both stands what both take without",
         f"search: on two threads and on one, of which the faster counts; views of {poses}; annotations with noise of "
         f"{NOISE:g} of the body's size, {MISSING:.0%} missing at random; brute force by products of matrices in single "
         f"precision on the same threads, of {effort.compared} people",
