@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose
 from PIL import Image
 from torch import nn
 
+from sightline.camera import Camera
 from sightline.cli import main
 from sightline.formats.weights import shipped_weights
 from sightline.methods.abspose.estimator import JointEstimator
@@ -92,7 +93,7 @@ def test_joints_in_a_box_become_poses(
     (person,) = predicted(call, photo.parent, capsys)
     pixels = np.array(Image.open(photo))
     detector: Any = detector_of(name, min_score=0.01)
-    (seen,) = detector.detect_in(pixels, np.array([BOX]), [None])
+    (seen,) = detector.detect_in(pixels, np.array([BOX]), [None], Camera.create((640, 480), 600.0))
     for found, true, sure in zip(person["keypoints_px"], seen.keypoints_px, seen.confidence, strict=True):
         if sure > 0:
             assert_allclose(found, true, atol=0.06)
