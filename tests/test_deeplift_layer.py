@@ -19,6 +19,7 @@ from sightline.methods.deeplift.mixture import Mixture
 from sightline.methods.deeplift.prior import QUANTILES, TILTS, PosePrior
 from sightline.methods.deeplift.projection import heading_rotations, seen_from
 from sightline.methods.deeplift.shapes import FLIP, limb_size, mirrored, to_joints, to_shapes
+from sightline.methods.deeplift.weights import load_prior
 
 STANDING = [
     [0.00, 0.00, 0.95], [-0.13, 0.0, 0.95], [-0.13, 0.03, 0.50], [-0.13, -0.03, 0.08], [0.13, 0.0, 0.95],
@@ -163,26 +164,47 @@ def test_the_pose_follows_trusted_landmarks_and_the_model_does_not() -> None:
     assert (found.model_xy - landmarks).abs().mean() > 0.5
 
 
-@pytest.mark.parametrize("apart", ["weights", "cameras"])
-def test_all_together_are_each_by_himself_in_both_searches(apart: str) -> None:
-    """Alone, the candidates are asked by a table; together, with weights or cameras that differ, one by one."""
-    landmarks, weight, pitch, ask = (
-        people(16, noise=0.1),
-        torch.ones(16, 17).double(),
-        torch.zeros(16).double(),
-        layer(),
-    )
+def different(apart: str, count: int = 16) -> tuple[Tensor, Tensor, Tensor]:
+    """Landmarks of people who differ in weights or in their camera's pitch."""
+    landmarks, weight = people(count, noise=0.1), torch.ones(count, 17).double()
+    pitch = torch.linspace(-0.6, 0.6, count).double() if apart == "cameras" else torch.zeros(count).double()
     if apart == "weights":
-        weight = torch.where(torch.rand(16, 17) < 0.5, 1.0, 1e-3).double()
-    else:
-        pitch = torch.linspace(-0.6, 0.6, 16).double()
-    together = ask(landmarks, weight, pitch)
+        weight = torch.where(torch.rand(count, 17) < 0.5, 1.0, 1e-3).double()
+    return landmarks, weight, pitch
+
+
+@pytest.mark.parametrize("noise", [1e-4, 0.01], ids=["sharp", "smooth"])
+@pytest.mark.parametrize("apart", ["weights", "cameras"])
+def test_all_together_are_each_by_himself_in_both_searches(apart: str, noise: float) -> None:
+    given, ask = different(apart), layer(noise=noise)
+    together = ask(*given, noise=noise)
     for row in range(16):
-        alone = ask(*(value[row : row + 1] for value in (landmarks, weight, pitch)))
+        alone = ask(*(value[row : row + 1] for value in given), noise=noise)
         assert torch.equal(alone.component[0], together.component[row])
         torch.testing.assert_close(alone.cam_from_body[0], together.cam_from_body[row])
         for one, all_of_them in zip(numbers(alone), numbers(together), strict=True):
             torch.testing.assert_close(one[0], all_of_them[row])
+
+
+@pytest.mark.parametrize("apart", ["weights", "cameras"])
+def test_a_short_list_has_the_best_of_all_candidates(apart: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the shipped prior; its landmarks are those of people who are not in it."""
+    ask, given = PoseLayer.of(load_prior()[0]), different(apart, 24)
+    few = ask(*given)
+    monkeypatch.setattr("sightline.methods.deeplift.layer._SMOOTH", math.inf)
+    every = ask(*given)
+    assert torch.equal(few.component, every.component)
+    torch.testing.assert_close(few.cam_from_body, every.cam_from_body)
+    torch.testing.assert_close(few.cost, every.cost)
+
+
+def test_tables_are_those_of_the_prior_that_is_asked() -> None:
+    """One that is loaded into a layer is asked, not the one that was there before."""
+    first, second, landmarks = layer(), PoseLayer(mixture(components=2, noise=0.05), rotations=16), people(6)
+    before, expected = first(landmarks), second(landmarks)
+    first.load_state_dict(second.state_dict())
+    assert not torch.equal(before.cost, expected.cost)
+    assert torch.equal(first(landmarks).cost, expected.cost)
 
 
 def test_many_people_are_asked_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

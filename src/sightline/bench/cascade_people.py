@@ -79,7 +79,7 @@ def views_of(people: SetPeople) -> ViewBatch:
     )
     joints_cam = torch.from_numpy(columns["landmarks_cam"][people.rows][:, list(rows_of(get_skeleton("h36m17")))])
     picture = columns["picture"][people.rows]
-    assert not columns["lens"][picture].astype(bool).any()
+    assert (columns["lens"][picture] == "").all()
     size, focal, center, rotation = (
         torch.from_numpy(columns[name][picture].astype(np.float64))
         for name in ("image_size", "focal_px", "center_px", "rotation")

@@ -121,7 +121,6 @@ def estimator_config(effort: Effort) -> EstimatorRunConfig:
         warmup_steps=max(1, effort.estimator_steps // 20),
         average_decay=0.99,
         clip_norm=10.0,
-        precision="32-true",
         workers=0,
         validate_every=0,
         checkpoint_every=max(1, effort.estimator_steps),

@@ -100,7 +100,6 @@ def config_of(run: Run, effort: Effort) -> MachineRunConfig:
         warmup_steps=max(1, effort.steps // 20),
         average_decay=0.99,
         clip_norm=100.0,
-        precision="32-true",
         workers=0,
         validate_every=0,
         checkpoint_every=max(1, effort.steps),

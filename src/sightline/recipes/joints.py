@@ -51,7 +51,6 @@ def integral_synth() -> EstimatorRunConfig:
         warmup_steps=200,
         average_decay=0.998,
         clip_norm=10.0,
-        precision="32-true",
         checkpoint_every=250,
         validate_every=1_000,
     )
@@ -113,13 +112,12 @@ def cpm_synth_plain() -> MachineRunConfig:
             layer=False, sigma_cells=1.0,
         ),
         augment=AugmentConfig(roll_deg=0.0, zoom=(0.75, 1.1), target=0.05),
-        steps=5_000,
+        steps=4_000,
         batch_size=16,
         learning_rate=2e-3,
         warmup_steps=200,
         average_decay=0.998,
         clip_norm=100.0,
-        precision="32-true",
         checkpoint_every=250,
         validate_every=1_000,
     )  # fmt: skip
@@ -128,7 +126,7 @@ def cpm_synth_plain() -> MachineRunConfig:
 def cpm_synth() -> MachineRunConfig:
     """The same with the prior in each stage, begun with cpm-synth-plain's numbers (`--start-from`)."""
     plain = cpm_synth_plain()
-    return replace(plain, name="cpm-synth", model=replace(plain.model, layer=True), steps=3_000, learning_rate=1e-3)
+    return replace(plain, name="cpm-synth", model=replace(plain.model, layer=True), steps=2_000, learning_rate=1e-3)
 
 
 def cpm_smoke() -> MachineRunConfig:

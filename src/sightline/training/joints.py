@@ -60,6 +60,12 @@ class JointModule(RunModule[SeesJoints]):
         """Whether there are held-out people to validate on."""
         return self._val is not None
 
+    def start(self, first: nn.Module | None = None) -> None:
+        """Take first weights; convolutions learn faster with a pixel's channels side by side."""
+        super().start(first)
+        for network in filter(None, (self.network, self.averaged)):
+            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
     def learnt_from(self) -> dict[str, str]:
         """What tells the training people from others."""
         return {"training people": self._train.digest}
@@ -120,15 +126,9 @@ class EstimatorModule(JointModule[JointEstimator]):
         super().__init__(config, lambda: JointEstimator(config.model), train, val)
         self.config = config
 
-    def start(self, first: nn.Module | None = None) -> None:
-        """Take first weights; convolutions learn faster with a pixel's channels side by side."""
-        super().start(first)
-        for network in filter(None, (self.network, self.averaged)):
-            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
     def losses(self, batch: Samples) -> dict[str, Float[Tensor, ""]]:
         """Those of maps and places."""
-        seen = self.network(as_input(batch.crops).contiguous(memory_format=torch.channels_last))
+        seen = self.network(_by_pixel(as_input(batch.crops)))
         with torch.autocast(self.device.type, enabled=False):
             return estimator_loss(seen, batch.truth.uv_px, batch.truth.coarse, self.config.loss)._asdict()
 
@@ -151,12 +151,17 @@ class MachineModule(JointModule[PoseMachine]):
 
     def losses(self, batch: Samples) -> dict[str, Float[Tensor, ""]]:
         """Those of every stage."""
-        stages = self.network(as_seen(batch.crops), pitch_of(batch.up))
+        stages = self.network(_by_pixel(as_seen(batch.crops)), pitch_of(batch.up))
         with torch.autocast(self.device.type, enabled=False):
             model, coarse = self.config.model, batch.truth.coarse
             true = true_maps(batch.truth.uv_px, model.size_px // STRIDE, model.sigma_cells, coarse)
             told = machine_loss(stages, true, coarse)
             return {f"stage_{number}": value for number, value in enumerate(told, start=1)}
+
+
+def _by_pixel(crops: Tensor) -> Tensor:
+    """With a pixel's channels side by side."""
+    return crops.contiguous(memory_format=torch.channels_last)
 
 
 @torch.no_grad()

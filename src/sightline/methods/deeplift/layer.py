@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import torch
@@ -33,7 +34,6 @@ from sightline.methods.deeplift.mixture import Mixture
 from sightline.methods.deeplift.prior import LEAST_JOINTS, PosePrior
 from sightline.methods.deeplift.projection import (
     LEVEL_FROM_WORLD,
-    centred_view,
     factored,
     heading_rotations,
     seen_from,
@@ -41,7 +41,7 @@ from sightline.methods.deeplift.projection import (
     told_by,
 )
 from sightline.methods.deeplift.shapes import JOINTS, rotated, to_joints
-from sightline.methods.deeplift.tables import Candidates, build_table
+from sightline.methods.deeplift.starts import UprightGrid
 
 ROTATIONS: Final = 80
 """Headings that are tried; as good as 10 000 in the paper."""
@@ -56,6 +56,11 @@ _LEAST_EXTENT: Final = 1e-6
 _LEAST_LENGTH: Final = 1e-12
 _ROWS_AT_ONCE: Final = 4_096
 """Candidates of all people that are solved together; bounds memory."""
+_SHORT_LIST: Final = 8
+"""Candidates that are worked out in full where tables say which are cheap."""
+_SMOOTH: Final = 0.01
+"""Least noise (body sizes), a component's and the landmarks' together, with which costs change little from one pitch
+that there are tables of to the next; with less, all candidates are worked out."""
 
 Locating = Literal["hard", "soft"]
 """How belief maps become landmarks: the best pixel with the supplement's sub-gradient, or the soft argmax."""
@@ -154,18 +159,19 @@ class PoseLayer(nn.Module):
         """
         _check_call(landmarks, weight, pitch, noise)
         with torch.autocast(landmarks.device.type, enabled=False):
-            points, trust, tilt, valid = self._prepared(landmarks, weight, pitch)
-            mixture, headings = self.mixture, heading_rotations(self.rotations, 0.0).to(self.mean.device)
+            points, trust, angle, valid = self._prepared(landmarks, weight, pitch)
+            mixture = self.mixture
+            headings = heading_rotations(self.rotations, 0.0).to(self.mean.device)
             with torch.no_grad():
-                component, heading = _chosen(mixture, headings, tilt, points, trust, noise)
-            found = lifted(mixture, component, tilt @ headings[heading], points, trust, noise)
+                component, heading = _chosen(mixture, headings, angle, points, trust, noise)
+            found = lifted(mixture, component, _tilt(angle) @ headings[heading], points, trust, noise)
         cast = (value.to(landmarks.dtype) if value.is_floating_point() else value for value in found)
         return Lifted(*cast)._replace(valid=valid)
 
     def _prepared(
         self, landmarks: Tensor, weight: Tensor | None, pitch: float | Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Landmarks, weights and tilts with which everybody can be solved, and who really can."""
+        """Landmarks, weights and pitches with which everybody can be solved, and who really can."""
         points = landmarks.double()
         trust = torch.ones_like(points[..., 0]) if weight is None else weight.double()
         angle = torch.as_tensor(0.0 if pitch is None else pitch, dtype=torch.float64, device=points.device)
@@ -185,7 +191,7 @@ class PoseLayer(nn.Module):
         points = torch.where(valid[:, None, None], points, instead)
         trust = torch.where(valid[:, None], torch.where(counted, trust, 0.0), 1.0)
         angle = torch.where(valid, angle, 0.0)
-        return points, trust, rotation_from_pitch_roll(angle, torch.zeros_like(angle)), valid
+        return points, trust, angle, valid
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> PoseLayer:
         """Let the buffers be moved, but never rounded."""
@@ -250,35 +256,97 @@ def _of_unit_size(landmarks: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Te
 def _chosen(
     mixture: Mixture,
     headings: Float[Tensor, "rotation 3 3"],
-    tilt: Float[Tensor, "batch 3 3"],
+    pitch: Float[Tensor, " batch"],
     points: Float[Tensor, "batch 17 2"],
     weight: Float[Tensor, "batch 17"],
     noise: float,
 ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
-    """Ask every component in every heading; return those that explain the landmarks best."""
-    points = _of_unit_size(points, weight)[0]
-    tabled = len(points) > 0 and points.device.type == "cpu"
-    if tabled and bool((weight == weight[:1]).all() & (tilt == tilt[:1]).all()):
-        candidates = Candidates.of(len(mixture.shares), tilt[0] @ headings, (noise,))
-        table = build_table(mixture, candidates, weight[0], dtype=torch.float64)
-        best = table.costs(centred_view(points))[0].argmin(1)
+    """Ask every component in every heading; return those that explain the landmarks best.
+
+    On a processor, where costs are smooth, tables of nearby pitches say which few are worked out.
+    """
+    points, candidates = _of_unit_size(points, weight)[0], len(mixture.shares) * len(headings)
+    least = math.hypot(noise, float(mixture.gaussians.noise.min()))
+    tabled = points.device.type == "cpu" and least >= _SMOOTH and len(points) > 0
+    if tabled:
+        grid = _grid_of(_Memory.of(mixture), len(headings), noise)
+        ask = partial(_of_few, grid=grid)
     else:
-        chunk = max(1, _ROWS_AT_ONCE // (len(mixture.shares) * len(headings)))
-        groups = zip(points.split(chunk), weight.split(chunk), tilt.split(chunk), strict=True)
-        best = torch.cat([_costs(mixture, headings, *group, noise).flatten(1).argmin(1) for group in groups])
-    return best // len(headings), best % len(headings)
+        ask = _of_all
+    chunk = max(1, _ROWS_AT_ONCE // (min(_SHORT_LIST, candidates) if tabled else candidates))
+    groups = zip(pitch.split(chunk), points.split(chunk), weight.split(chunk), strict=True)
+    found = [ask(mixture, headings, *group, noise) for group in groups]
+    component, heading = zip(*found, strict=True)
+    return torch.cat(component), torch.cat(heading)
 
 
-def _costs(
-    mixture: Mixture, headings: Tensor, points: Tensor, weight: Tensor, tilt: Tensor, noise: float
-) -> Float[Tensor, "batch component rotation"]:
-    """−ln p of each person's landmarks under every candidate."""
+def _of_all(
+    mixture: Mixture, headings: Tensor, pitch: Tensor, points: Tensor, weight: Tensor, noise: float
+) -> tuple[Tensor, Tensor]:
+    """Work out every candidate."""
     grid = (len(points), len(mixture.shares), len(headings))
     component = torch.arange(grid[1], device=points.device)[:, None].expand(grid)
-    cam_from_body = (tilt[:, None, None] @ headings).expand(*grid, 3, 3)
+    turned = (_tilt(pitch)[:, None, None] @ headings).expand(*grid, 3, 3)
+    best = _cost(mixture, component, turned, points, weight, noise).flatten(1).argmin(1)
+    return best // grid[2], best % grid[2]
+
+
+def _of_few(
+    mixture: Mixture, headings: Tensor, pitch: Tensor, points: Tensor, weight: Tensor, noise: float, grid: UprightGrid
+) -> tuple[Tensor, Tensor]:
+    """Work out those that are cheapest at the nearest pitch that there are tables of."""
+    few = grid.cheapest(points, weight, pitch, _SHORT_LIST)
+    cost = _cost(mixture, few.component, few.cam_from_body, points, weight, noise)
+    best = torch.where(few.cost.isfinite(), cost, torch.inf).argmin(1, keepdim=True)
+    turned = few.cam_from_body.take_along_dim(best[..., None, None], dim=1)
+    level = _tilt(pitch)[:, None].mT @ turned
+    return few.component.gather(1, best)[:, 0], (level * headings).sum((-1, -2)).argmax(1)
+
+
+def _cost(
+    mixture: Mixture,
+    component: Int[Tensor, "batch *candidate"],
+    cam_from_body: Float[Tensor, "batch *candidate 3 3"],
+    points: Float[Tensor, "batch 17 2"],
+    weight: Float[Tensor, "batch 17"],
+    noise: float,
+) -> Float[Tensor, "batch *candidate"]:
+    """−ln p of each person's landmarks under candidates of his own."""
+    ones = (len(points), *(1 for _ in component.shape[1:]))
     spread = noise**2 * torch.eye(2, dtype=points.dtype, device=points.device).expand(JOINTS, 2, 2)
-    rows = points[:, None, None].expand(*grid, JOINTS, 2)
-    return solve(mixture, component, cam_from_body, rows, spread, weight[:, None, None]).cost
+    rows = points.view(*ones, JOINTS, 2).expand(*component.shape, JOINTS, 2)
+    return solve(mixture, component, cam_from_body, rows, spread, weight.view(*ones, JOINTS)).cost
+
+
+def _tilt(pitch: Float[Tensor, " batch"]) -> Float[Tensor, "batch 3 3"]:
+    return rotation_from_pitch_roll(pitch, torch.zeros_like(pitch))
+
+
+class _Memory(NamedTuple):
+    """A mixture by value: what tables are kept by, for all layers that ask the same prior."""
+
+    shape: tuple[int, ...]
+    """Of the bases."""
+    numbers: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, mixture: Mixture) -> _Memory:
+        """Take down a mixture in double precision."""
+        parts = (*mixture.gaussians, mixture.shares)
+        return cls(tuple(mixture.gaussians.basis.shape), tuple(part.numpy().tobytes() for part in parts))
+
+    def mixture(self) -> Mixture:
+        """The same."""
+        mean, basis, noise, shares = (
+            torch.frombuffer(bytearray(numbers), dtype=torch.float64) for numbers in self.numbers
+        )
+        return Mixture(Gaussians(mean.view(self.shape[:2]), basis.view(self.shape), noise), shares)
+
+
+@lru_cache(maxsize=4)
+def _grid_of(memory: _Memory, rotations: int, noise: float) -> UprightGrid:
+    """Candidates, with the tables that were asked for until now."""
+    return UprightGrid(memory.mixture(), rotations, (0.0,), (noise,))
 
 
 class BeliefLayer(nn.Module):

@@ -295,12 +295,11 @@ def machine_loss(
 
 
 def _blank(config: MachineConfig) -> Mixture:
-    """A prior of the right size, in whose place that of the weights will be."""
-    count = config.components
-    return Mixture(
-        Gaussians(torch.zeros(count, DIMENSIONS), torch.zeros(count, DIMENSIONS, config.directions), torch.ones(count)),
-        torch.full((count,), 1 / count),
-    )
+    """A prior of the right size, in whose place that of the weights will be: of somebody with some extent."""
+    count, directions = config.components, config.directions
+    mean = torch.full((count, DIMENSIONS), DIMENSIONS**-0.5)
+    gaussians = Gaussians(mean, torch.zeros(count, DIMENSIONS, directions), torch.ones(count))
+    return Mixture(gaussians, torch.full((count,), 1 / count))
 
 
 def _checked(mixture: Mixture, config: MachineConfig) -> Mixture:

@@ -139,15 +139,42 @@ class UprightGrid:
         modes: int,
     ) -> Starts:
         """Return each person's cheapest candidates that differ, turned to the camera's own pitch (rad)."""
+        several = modes > 1
+        table, search = (self._share * count for count in (_FROM_TABLE, _FROM_SEARCH)) if several else (_FOR_ONE,) * 2
+        return self._asked(points, weight, pitch, table, search, lambda found: distinct(found, modes))
+
+    def cheapest(
+        self,
+        points: Float[Tensor, "batch 17 2"],
+        weight: Float[Tensor, "batch 17"],
+        pitch: Float[Tensor, " batch"],
+        count: int,
+    ) -> Starts:
+        """Return each person's `count` cheapest candidates, or all there are, turned to the camera's own pitch (rad).
+
+        Costs are those at the nearest tilt that is told apart: they choose, and are not those at the own pitch.
+        """
+        return self._asked(points, weight, pitch, count, count, lambda found: found)
+
+    def _asked(
+        self,
+        points: Tensor,
+        weight: Tensor,
+        pitch: Tensor,
+        table: int,
+        search: int,
+        among: Callable[[Starts], Starts],
+    ) -> Starts:
+        """Candidates by tables, and of each search, that are picked `among`."""
         bins, parts = torch.round(pitch / PITCH_STEP), []
         for tilt in bins.unique().tolist():
             rows = torch.nonzero(bins == tilt)[:, 0]
             for those, pattern in self._alike(rows, weight[rows], tilt):
                 if pattern is None:
-                    found = self._searched(points[those], weight[those], tilt, modes)
+                    found = self._searched(points[those], weight[those], tilt, search)
                 else:
-                    found = self._tabled(points[those], pattern, tilt, modes)
-                found = distinct(found, modes)
+                    found = self._tabled(points[those], pattern, tilt, table)
+                found = among(found)
                 missing = axis_rotation("x", tilt * PITCH_STEP - pitch[those])[:, None]
                 parts.append((those, found._replace(cam_from_body=missing @ found.cam_from_body)))
         return _in_order(parts)
@@ -166,22 +193,18 @@ class UprightGrid:
         if rest:
             yield torch.cat(rest), None
 
-    def _tabled(self, points: Tensor, pattern: Float[Tensor, " 17"], tilt: float, modes: int) -> Starts:
+    def _tabled(self, points: Tensor, pattern: Float[Tensor, " 17"], tilt: float, count: int) -> Starts:
         def built() -> _Grid:
             pitches = [tilt * PITCH_STEP + more for more in self._tilts]
             turns = torch.cat([heading_rotations(self._rotations, pitch) for pitch in pitches])
             return _grid(self._mixture, turns, self._noise, pattern)
 
         grid = self._shelf.get(_key(pattern, tilt), built)
-        return grid.starts(self._mixture, points, pattern, self._share * _FROM_TABLE if modes > 1 else _FOR_ONE)
+        return grid.starts(self._mixture, points, pattern, count)
 
-    def _searched(self, points: Tensor, weight: Tensor, tilt: float, modes: int) -> Starts:
+    def _searched(self, points: Tensor, weight: Tensor, tilt: float, count: int) -> Starts:
         pitches = [tilt * PITCH_STEP + more for more in self._tilts]
-        found = [
-            self._by_search(points, weight, pitch, noise, self._share * _FROM_SEARCH if modes > 1 else _FOR_ONE)
-            for pitch in pitches
-            for noise in self._noise
-        ]
+        found = [self._by_search(points, weight, pitch, noise, count) for pitch in pitches for noise in self._noise]
         return Starts(*(torch.cat(values, dim=1) for values in zip(*found, strict=True)))
 
     def _by_search(self, points: Tensor, weight: Tensor, pitch: float, noise: float, count: int) -> Starts:
