@@ -136,9 +136,8 @@ def _notes(effort: Effort, library: Path | None, results: Results, first_seconds
         f"{effort.size_px // 8} × {effort.size_px // 8} cells; {effort.plain_steps} steps of {effort.batch} without "
         f"the prior, the same for all variants of a seed, and then {effort.steps} of their own; batch normalization "
         "after each layer",
-        "own maps, of the last stage lifted too, are what fusion gives that weighs nothing else; with the prior no "
-        "loss is on them, so that fused-own says what fusion is worth to such a machine, and not to one trained "
-        "without: that is fused-plain",
+        "own maps are what fusion gives that weighs nothing else; with the prior no loss is on them, so that "
+        "fused-own says what fusion is worth to such a machine, and not to one trained without: that is fused-plain",
         "2D: mean distance of joints, in pixels of a crop of 256; 3D: the pose that the prior lifts the fused maps to, "
         "at the person's true size, without the hips; the crops' tilt against gravity is known",
         f"first weights that were not kept from earlier calls took {first_seconds:.0f} s of one thread, the trainings "

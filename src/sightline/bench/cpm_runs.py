@@ -17,10 +17,9 @@ from sightline.bench.abspose_runs import kept_or_measured
 from sightline.bench.perspose_runs import SPLITS, Pictures, set_folder
 from sightline.formats.atomic import atomic_path
 from sightline.formats.weights import find_passport, read_passport
-from sightline.methods.deeplift.belief import soft_argmax
 from sightline.methods.deeplift.layer import BELIEF_NOISE, PoseLayer
-from sightline.methods.deeplift.machine import STRIDE, MachineConfig, PoseMachine, as_seen, pitch_of
-from sightline.methods.deeplift.shapes import JOINTS, limb_size
+from sightline.methods.deeplift.machine import MachineConfig, PoseMachine, as_seen, pitch_of
+from sightline.methods.deeplift.shapes import limb_size
 from sightline.methods.deeplift.weights import DEFAULT_PRIOR, load_prior
 from sightline.methods.perspose.augment import AugmentConfig
 from sightline.methods.perspose.geometry import xyz_from_uvd
@@ -33,7 +32,7 @@ from sightline.training.run import train_joints
 
 SPREAD: Final = "narrow"
 """Of the pictures that PersPose's benchmark renders: people about the middle of the frame."""
-VERSION: Final = 2
+VERSION: Final = 3
 """To be raised whenever other first weights or scores follow from the same run, so that none are taken from a cache."""
 
 
@@ -181,8 +180,7 @@ def stage_scores(network: PoseMachine, people: SetPeople) -> list[dict[str, floa
 
     Errors in 2D are mean distances of joints inside their crop, in pixels of a crop of 256 px. In 3D the pose that the
     prior lifts the fused maps to has the person's true size; MPJPE is about the hips, in the crop's frame. `own_…` are
-    those of the network's own maps: of fused ones that weigh nothing but them. They are lifted of the last stage alone
-    (lifting takes most of the time), and of a plain machine not at all: they are its fused ones.
+    those of the network's own maps: of fused ones that weigh nothing but them. A plain machine's are its fused ones.
     """
     layer = PoseLayer.of(load_prior()[0])
     told: list[dict[str, list[Tensor]]] = [{} for _ in range(network.config.stages)]
@@ -192,12 +190,12 @@ def stage_scores(network: PoseMachine, people: SetPeople) -> list[dict[str, floa
         stages = network(as_seen(batch.crops), pitch_of(batch.up))
         for kept, stage in zip(told, stages, strict=True):
             for name, maps in (("own_", stage.own), ("", stage.fused)):
-                found = soft_argmax(maps[:, :JOINTS].float(), window=max(1, round(2 * network.config.sigma_cells)))
-                apart = (STRIDE * found.xy - true).norm(dim=-1)[inside] * PAPER_CROP_PX / network.size_px
-                kept.setdefault(f"{name or 'fused_'}px", []).append(apart)
-                if name and (stage is not stages[-1] or stage.projected is None):
+                if name and stage.projected is None:
                     continue
-                lifted = layer(found.xy, pitch=pitch_of(batch.up), noise=BELIEF_NOISE)
+                seen = network.read(maps).points_px
+                apart = (seen - true).norm(dim=-1)[inside] * PAPER_CROP_PX / network.size_px
+                kept.setdefault(f"{name or 'fused_'}px", []).append(apart)
+                lifted = layer(seen, pitch=pitch_of(batch.up), noise=BELIEF_NOISE)
                 posed = lifted.pose.float() * limb_size(joints)[:, None, None]
                 known = joints.isfinite().flatten(1).all(1) & lifted.valid
                 for error, value in (("mpjpe_mm", mpjpe), ("pa_mpjpe_mm", pa_mpjpe)):
