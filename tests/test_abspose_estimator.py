@@ -148,3 +148,25 @@ def test_wrong_calls_are_refused() -> None:
         estimator()(torch.zeros(1, 3, 64, 96))
     with pytest.raises(ValueError, match="loss: expected weights of at least 0"):
         EstimatorLossConfig(places=-1)
+
+
+def test_a_backbone_is_taken_up_to_the_first_stage_that_is_another() -> None:
+    config = EstimatorConfig(backbone="resnet10t", backbone_channels=(8, 8, 16, 16), channels=8, size_px=64)
+    other = JointEstimator(config)
+    other.net.requires_grad_(False)
+    for value in other.net.state_dict().values():
+        value.fill_(3)
+    network = JointEstimator(replace(config, backbone_channels=(8, 8, 16, 24)))
+    network.begin_with(other.state_dict())
+    equal = {name: bool((value == 3).all()) for name, value in network.state_dict().items()}
+    assert {name.split(".")[1] for name, same in equal.items() if same} == {
+        "conv1",
+        "bn1",
+        "layer1",
+        "layer2",
+        "layer3",
+    }
+    assert all(same for name, same in equal.items() if name.startswith(("net.conv1", "net.layer3")))
+    first = {name: value for name, value in other.state_dict().items() if not name.startswith("net.conv1")}
+    with pytest.raises(ValueError, match="backbone: expected weights of an equal one"):
+        network.begin_with(first)

@@ -69,17 +69,30 @@ def staged(
     return net, {layer.replace(".", "_"): info[layer.replace(".", "_")] for layer in net.return_layers}
 
 
-def begin_with_backbone(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def begin_with_backbone(network: nn.Module, weights: Mapping[str, Tensor], *, whole: bool = True) -> None:
     """Give a network the backbone of another one's weights; both have it under the name `net`.
 
+    Args:
+        network: has a backbone of `staged`.
+        weights: of a network with one.
+        whole: whether all of it must be equal; else what comes before the first part that is another is taken.
+
     Raises:
-        ValueError: where its backbone is another one.
+        ValueError: where its backbone is another one; in parts, where even its first part is.
     """
     state = network.state_dict()
-    own = {name: value for name, value in state.items() if name.startswith("net.")}
-    if any(name not in weights or weights[name].shape != value.shape for name, value in own.items()):
-        raise ValueError("backbone: expected weights of an equal one, got those of another")
-    network.load_state_dict({**state, **{name: weights[name] for name in own}})
+    parts: dict[str, list[str]] = {}
+    for name in state:
+        if name.startswith("net."):
+            parts.setdefault(name.split(".")[1], []).append(name)
+    taken: dict[str, Tensor] = {}
+    for names in parts.values():
+        if any(name not in weights or weights[name].shape != state[name].shape for name in names):
+            if whole or not taken:
+                raise ValueError("backbone: expected weights of an equal one, got those of another")
+            break
+        taken |= {name: weights[name] for name in names}
+    network.load_state_dict({**state, **taken})
 
 
 def not_fetched(name: str, error: OSError) -> InputError:

@@ -39,10 +39,10 @@ def integral_paper() -> EstimatorRunConfig:
 
 
 def integral_synth() -> EstimatorRunConfig:
-    """A small network on rendered people, with the backbone of perspose-synth; sized for two cores."""
+    """A small network on rendered people; begins with all but the last stage of perspose-synth's backbone."""
     return EstimatorRunConfig(
         name="integral-synth",
-        model=EstimatorConfig(backbone="resnet10t", backbone_channels=(48, 96, 192, 384), channels=48, size_px=128),
+        model=EstimatorConfig(backbone="resnet10t", backbone_channels=(48, 96, 192, 192), channels=48, size_px=128),
         augment=AugmentConfig(roll_deg=15.0, zoom=(0.75, 1.1), target=0.05),
         backbone_from="perspose-synth",
         steps=5_000,
@@ -108,7 +108,7 @@ def cpm_synth_plain() -> MachineRunConfig:
     return MachineRunConfig(
         name="cpm-synth-plain",
         model=MachineConfig(
-            size_px=128, stages=3, features=(32, 48, 64, 32), first=128, later=64, kernels=(7, 9), normalised=True,
+            size_px=128, stages=3, features=(24, 40, 56, 32), first=96, later=48, kernels=(7, 9), normalised=True,
             layer=False, sigma_cells=1.0,
         ),
         augment=AugmentConfig(roll_deg=0.0, zoom=(0.75, 1.1), target=0.05),

@@ -196,7 +196,8 @@ class EstimatorRunConfig(JointRunConfig):
     pretrained: bool = False
     """Whether the backbone starts from timm's weights, which are downloaded."""
     backbone_from: str = ""
-    """PersPose weights, in the package or a path, whose backbone, an equal one, the run starts from."""
+    """PersPose weights, in the package or a path, from whose backbone the run starts: from all stages before the first
+    that is another here."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -101,12 +101,13 @@ class JointEstimator(nn.Module):
         self.sharpness = nn.Parameter(torch.tensor(10.0)) if config.normalise == "softmax" else None
 
     def begin_with(self, weights: Mapping[str, Tensor]) -> None:
-        """Take the backbone's weights from those of another network with an equal one, under the name `net`.
+        """Take the backbone's weights from those of another network, under the name `net`: all stages before the first
+        that is another.
 
         Raises:
-            ValueError: where its backbone is another one.
+            ValueError: where even what comes first is another.
         """
-        begin_with_backbone(self, weights)
+        begin_with_backbone(self, weights, whole=False)
 
     @property
     def size_px(self) -> int:
