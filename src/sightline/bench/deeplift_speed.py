@@ -12,8 +12,9 @@ from torch import Tensor
 from sightline.bench.report import Claim, Measured, Row
 from sightline.data.procedural import procedural_poses
 from sightline.data.virtual import step_generator
-from sightline.geometry.rotation import axis_rotation
+from sightline.geometry.rotation import axis_rotation, rotation_from_pitch_roll
 from sightline.methods.deeplift.fit import doubled
+from sightline.methods.deeplift.layer import BELIEF_NOISE, PoseLayer
 from sightline.methods.deeplift.map_lifter import MapConfig, MapLifter
 from sightline.methods.deeplift.mixture import FitConfig, Mixture, fit_mixture
 from sightline.methods.deeplift.prior import QUANTILES, TILTS, PosePrior
@@ -34,6 +35,9 @@ LIFTER, MODES = (
     "all landmarks, lifter in double precision",
     "all landmarks, lifter with 3 modes, refined, full perspective",
 )
+LAYER, LAYER_TWIN = "a pitch for each person, layer of a network", "a pitch for each person, plain twin"
+FASTER = 20
+"""How many times as fast as its twin the layer is to be, in batches."""
 
 
 def bench_deeplift_speed(*, quick: bool = False, progress: Callable[[int, int], None] | None = None) -> Measured:
@@ -65,6 +69,7 @@ def _measured(batch: int, repeats: int, compared: int, progress: Callable[[int, 
     prior = _prior(mixture)
     plain = MapLifter(prior, MapConfig(noise=(NOISE,), refine=False, perspective_rounds=0))
     full = MapLifter(prior, MapConfig(modes=3))
+    layer, pitch = PoseLayer.of(prior, rotations=ROTATIONS), torch.linspace(-0.5, 0.5, len(xy), dtype=torch.float64)
     ways: dict[str, tuple[Callable[[int], object], int]] = {
         ALIKE: (lambda count: table.best(view[:count]), repeats),
         TWIN: (lambda count: _exhaustive(mixture, candidates, xy[:count], whole[:count]), 1),
@@ -73,6 +78,8 @@ def _measured(batch: int, repeats: int, compared: int, progress: Callable[[int, 
         LACKING_TWIN: (lambda count: _exhaustive(mixture, candidates, xy[:count], lacking[:count]), 1),
         LIFTER: (lambda count: plain.lift(xy[:count]), 2),
         MODES: (lambda count: full.lift(xy[:count]), 2),
+        LAYER: (lambda count: layer(xy[:count], pitch=pitch[:count], noise=BELIEF_NOISE), 2),
+        LAYER_TWIN: (lambda count: _exhaustive(mixture, candidates, xy[:count], whole[:count], pitch[:count]), 1),
     }
     rows: list[dict[str, Any]] = []
     for done, (name, (way, times)) in enumerate(ways.items()):
@@ -93,7 +100,11 @@ def _measured(batch: int, repeats: int, compared: int, progress: Callable[[int, 
         WEIGHTED: _compared(
             _found(search, xy, weighted, compared), mixture, candidates, xy[:compared], weighted[:compared]
         ),
-    }
+        LAYER: _compared(
+            _layered(layer, xy[:compared], pitch[:compared]),
+            mixture, candidates, xy[:compared], whole[:compared], pitch[:compared],
+        ),
+    }  # fmt: skip
     for row in rows:
         if row["what"] in answers:
             row["same_share"], row["largest_difference"] = answers[str(row["what"])]
@@ -146,17 +157,32 @@ def _weights(count: int) -> tuple[Tensor, Tensor]:
     return lacking, 0.05 + 0.95 * torch.rand(count, JOINTS, generator=chance, dtype=torch.float64)
 
 
-def _exhaustive(mixture: Mixture, candidates: Candidates, xy: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The plain twin: every candidate solved for every person, the cheapest taken."""
-    spread = (NOISE**2 * torch.eye(2, dtype=torch.float64)).expand(JOINTS, 2, 2)
+def _exhaustive(
+    mixture: Mixture, candidates: Candidates, xy: Tensor, weight: Tensor, pitch: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The plain twin: every candidate solved for every person, the cheapest taken; with pitches, as the layer does."""
+    noise = NOISE if pitch is None else BELIEF_NOISE
+    spread = (noise**2 * torch.eye(2, dtype=torch.float64)).expand(JOINTS, 2, 2)
+    tilt = torch.eye(3, dtype=torch.float64) if pitch is None else _tilt(pitch)
     costs, shapes = [], []
     for component, rotation in zip(candidates.component, candidates.rotation, strict=True):
-        turn = candidates.cam_from_body[rotation].expand(len(xy), 3, 3)
+        turn = (tilt @ candidates.cam_from_body[rotation]).expand(len(xy), 3, 3)
         found = solve(mixture, component.expand(len(xy)), turn, xy, spread, weight)
         costs.append(found.cost)
         shapes.append(found.shape)
     best = torch.stack(costs).argmin(0)
     return best, torch.stack(shapes)[best, torch.arange(len(xy))]
+
+
+def _tilt(pitch: Tensor) -> Tensor:
+    return rotation_from_pitch_roll(pitch, torch.zeros_like(pitch))
+
+
+def _layered(layer: PoseLayer, xy: Tensor, pitch: Tensor) -> tuple[Tensor, Tensor]:
+    found = layer(xy, pitch=pitch, noise=BELIEF_NOISE)
+    level = (_tilt(pitch).mT @ found.cam_from_body)[:, None]
+    heading = (level * heading_rotations(layer.rotations, 0.0)).sum((-1, -2)).argmax(1)
+    return found.component * layer.rotations + heading, centred_view(found.pose)
 
 
 def _table_answer(table: Table, view: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,10 +196,15 @@ def _found(search: Search, xy: Tensor, weight: Tensor, count: int) -> tuple[Tens
 
 
 def _compared(
-    answer: tuple[Tensor, Tensor], mixture: Mixture, candidates: Candidates, xy: Tensor, weight: Tensor
+    answer: tuple[Tensor, Tensor],
+    mixture: Mixture,
+    candidates: Candidates,
+    xy: Tensor,
+    weight: Tensor,
+    pitch: Tensor | None = None,
 ) -> tuple[float, float]:
     """Share of people who have the twin's candidate, and how far their poses are from the twin's at most."""
-    best, shape = _exhaustive(mixture, candidates, xy, weight)
+    best, shape = _exhaustive(mixture, candidates, xy, weight, pitch)
     same = answer[0] == best
     return float(same.double().mean()), float((answer[1] - shape)[same].abs().max())
 
@@ -207,4 +238,14 @@ def _claims(rows: list[Row]) -> list[Claim]:
         text = f"{name}: largest difference of those poses from the plain twin's, body sizes"
         value = float(row["largest_difference"])
         claims.append(Claim(id=f"{short}-twin", text=text, value=value, target=SAME, better="at_most"))
+    layer = by_name[LAYER]
+    share = float(layer["batch"]) / float(by_name[LAYER_TWIN]["batch"])
+    claims.append(
+        Claim(id="layer-faster", text=f"{LAYER}: in batches, times the twin's speed", value=share, target=FASTER)
+    )
+    text = f"{LAYER}: share of answers that are the exhaustive search's"
+    claims.append(Claim(id="layer-same", text=text, value=float(layer["same_share"]), target=0.999))
+    text = f"{LAYER}: largest difference of those poses from the plain twin's, body sizes"
+    value = float(layer["largest_difference"])
+    claims.append(Claim(id="layer-twin", text=text, value=value, target=SAME, better="at_most"))
     return claims
