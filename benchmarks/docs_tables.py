@@ -15,6 +15,7 @@ from typing import Any
 
 from readme_tables import ROOT, origin, report, table
 from tables_bodies import render_domain, render_speed, retargeting
+from tables_joints import joint_weights
 from tables_lcrnet import lcrnet, lcrnet_decoding, lcrnet_speed, lcrnet_weights
 from tables_perspective_image import perspective_image
 from tables_perspose import perspose, perspose_weights
@@ -389,6 +390,7 @@ def deeplift_speed() -> str:
 
 
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "docs/detectors.md": {"joint weights": joint_weights},
     "docs/lcrnet.md": {
         "lcrnet weights": lcrnet_weights,
         "lcrnet decoding": lcrnet_decoding,

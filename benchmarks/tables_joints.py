@@ -19,7 +19,7 @@ STAGES = {
 
 
 def joint_weights() -> str:
-    """Scores of both shipped networks, from their passports."""
+    """Scores of the shipped networks, from their passports."""
     folder = ROOT / "src" / "sightline" / "assets" / "weights"
     passports = [json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in WEIGHTS]
     rows = [
@@ -32,7 +32,27 @@ def joint_weights() -> str:
     return f"{table(titles, rows)}\n\n{calls}."
 
 
-WEIGHTS = ("integral-synth", "cpm-synth")
+WEIGHTS = ("integral-synth",)
+
+
+def joints_real(network: str) -> str:
+    """What a network sees of real people, and what is lifted from it, view by view."""
+    found = report("joints_real")
+    mine = [row for row in found["rows"] if row["network"] == network]
+    seen = [
+        [row["view"], str(row["person"]), *scores(row, ("median_percent", "near_percent"))]
+        for row in mine if row["group"] == "picture"
+    ]  # fmt: skip
+    lifted = [[row["view"], row["method"], *scores(row, LIFTED)] for row in mine if row["group"] == "space"]
+    titles = ["view", "person", "limbs off in the median, % of the box", "limbs found, %"]
+    return "\n\n".join(
+        [
+            table(titles, seen),
+            "Lifted, both people:",
+            table(["view", "method", *LIFTED.values()], lifted),
+            f"{origin(found['meta'])} {'; '.join(found['meta']['notes'])}.",
+        ]
+    )
 
 
 def cascade() -> str:

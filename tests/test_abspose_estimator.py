@@ -150,6 +150,29 @@ def test_wrong_calls_are_refused() -> None:
         EstimatorLossConfig(places=-1)
 
 
+class Sees(nn.Module):
+    """The same maps, whatever comes."""
+
+    def __init__(self, maps: torch.Tensor) -> None:
+        super().__init__()
+        self.maps = maps
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        del features
+        return self.maps
+
+
+def test_half_precision_around_it_does_not_move_places() -> None:
+    config = EstimatorConfig(backbone="resnet10t", backbone_channels=(8, 8, 16, 16), channels=8, size_px=64)
+    torch.manual_seed(3)
+    network, crops = JointEstimator(config).eval(), torch.zeros(2, 3, 64, 64)
+    network.heat = Sees(gaussian_maps(4 + 8 * torch.rand(2, 17, 2), (16, 16), 2.0))  # pyright: ignore[reportAttributeAccessIssue]
+    whole = network.joints_in(crops)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network.joints_in(crops)
+    assert_close(half.points_px, whole.points_px, atol=1e-5, rtol=0)
+
+
 def test_a_backbone_is_taken_up_to_the_first_stage_that_is_another() -> None:
     config = EstimatorConfig(backbone="resnet10t", backbone_channels=(8, 8, 16, 16), channels=8, size_px=64)
     other = JointEstimator(config)

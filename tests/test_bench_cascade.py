@@ -85,7 +85,7 @@ def people(fake_set: Path) -> SetPeople:
 def test_claims_hold_where_better_input_teaches_better() -> None:
     assert all(claim.holds for claim in claims(results()))
     found = {claim.id: claim.value for claim in claims(results())}
-    assert len(found) == 4 * 3 + 3
+    assert len(found) == 5 * 3 + 3
     assert found["mixture-gaussian-mpjpe"] == pytest.approx(1 - 55 / 56)
     assert found["location"] == pytest.approx(1 - 58 / 59)
     assert found["root-weak-perspective"] == pytest.approx(1 - 55 / 56)

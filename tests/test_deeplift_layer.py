@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sightline.errors import UsageError
 from sightline.geometry.rotation import rotation_from_pitch_roll
 from sightline.methods.deeplift.belief import GaussianGradient, beliefs_from_landmarks
 from sightline.methods.deeplift.gaussian import Gaussians
@@ -511,3 +512,13 @@ WRONG: list[tuple[Callable[[], object], str]] = [
 def test_wrong_calls_are_told(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_device_without_double_precision_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def moved(*_: Any, **__: Any) -> None:
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64.")
+
+    ask = layer()
+    monkeypatch.setattr(torch.nn.Module, "_apply", moved)
+    with pytest.raises(UsageError, match="device: the prior of poses needs double precision"):
+        ask.to("meta")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -200,6 +201,33 @@ def test_maps_are_read_about_their_best_cells() -> None:
     assert_close(seen.confidence, maps.amax((2, 3)))
     assert_close(net.read(maps), seen)
     assert float(net.read(3 * maps).confidence.max()) == 1
+
+
+@pytest.mark.parametrize("sigma", [7 / 8, 1.0, 2.0])
+def test_how_high_a_map_is_does_not_move_what_is_read(sigma: float) -> None:
+    """Fused maps are higher than a network's own; a Gaussian of any width and height is read where it is."""
+    net, true = machine(replace(PLAIN, sigma_cells=sigma)), 6 * STRIDE + points()
+    for height in (0.4, 0.75, 1.0):
+        seen = net.read(height * beliefs_from_landmarks(true / STRIDE, (20, 20), sigma))
+        assert float((seen.points_px - true).abs().max()) < 1e-3 * STRIDE
+
+
+class Doubting(PoseMachine):
+    """Hardly believes in anybody, while the prior draws a whole person elsewhere."""
+
+    def forward(self, image: Tensor, pitch: Any = None, middle_px: Any = None) -> list[Stage]:
+        del pitch, middle_px
+        drawn = beliefs_from_landmarks(torch.full((len(image), 17, 2), 3.3), (8, 8), 1.0)
+        own = torch.cat((0.03 * drawn.flip(-1) + 0.02 * drawn, torch.ones(len(image), 1, 8, 8)), 1)
+        fused = torch.cat((0.5 * own[:, :17] + 0.5 * drawn, own[:, 17:]), 1)
+        return [Stage(own, fused, None)]
+
+
+def test_a_person_whom_only_the_prior_draws_is_not_believed() -> None:
+    seen = Doubting(PLAIN).joints_in(torch.zeros(2, 3, 64, 64), flip=False)
+    assert_close(seen.points_px, torch.full((2, 17, 2), 3.3 * STRIDE), atol=0.5, rtol=0)
+    assert float(seen.confidence.max()) < 0.05
+    assert float(seen.confidence.min()) > 0
 
 
 def test_weights_bring_their_prior(prior: Mixture) -> None:

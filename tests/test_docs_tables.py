@@ -17,6 +17,7 @@ from sightline.methods.abspose.weights import DEFAULT_WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
+    "docs/detectors.md",
     "docs/lcrnet.md",
     "docs/perspective.md",
     "docs/perspose.md",

@@ -21,7 +21,7 @@ from sightline.detect.rtmpose import NETWORKS
 from sightline.errors import InputError, UsageError
 from sightline.formats.downloads import RemoteFile
 from sightline.formats.weights import shipped_weights
-from sightline.prediction.joints import OWN_NETWORKS
+from sightline.prediction.joints import OWN_NETWORKS, SEE_CROPS
 
 FILES = [file for entry in DETECTORS.values() for file in entry.files]
 
@@ -69,7 +69,10 @@ def test_everything_is_listed(told: Any, home: Path) -> None:
     assert Path(answer["folder"]) == home.parent
     models = {model["name"]: model for model in answer["models"]}
     shipped = {path.stem for path in shipped_weights().glob("*.json")}
-    assert {name for name, model in models.items() if model["kind"] == "lifter"} == shipped
+    assert {name for name, model in models.items() if model["kind"] in ("lifter", "network")} == shipped
+    networks = {name: model["about"] for name, model in models.items() if model["kind"] == "network"}
+    own = {weights: f"detector {name}, inside the package" for name, weights in SEE_CROPS.items() if weights in shipped}
+    assert networks == own
     known = {**DETECTORS, **OWN_NETWORKS}
     assert {name for name, model in models.items() if model["kind"] == "detector"} >= set(known)
     for name, entry in known.items():

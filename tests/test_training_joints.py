@@ -32,7 +32,7 @@ from sightline.training.run import Trained, train_joints
 from sightline.training.ship_joints import ship_joints
 
 SHORT: dict[str, Any] = {
-    "steps": 4, "batch_size": 2, "learning_rate": 1e-3, "warmup_steps": 2, "workers": 0, "precision": "32-true",
+    "steps": 4, "batch_size": 2, "learning_rate": 1e-3, "warmup_steps": 2, "workers": 0, "precision": "bf16-mixed",
     "checkpoint_every": 2, "validate_every": 2, "average_decay": 0.9,
 }  # fmt: skip
 ESTIMATOR = EstimatorRunConfig(
@@ -49,6 +49,9 @@ MACHINE = MachineRunConfig(
 RUNS = (ESTIMATOR, MACHINE, replace(MACHINE, name="cpm-plain", model=replace(MACHINE.model, layer=False)))
 
 
+EXACT = tuple(replace(run, precision="32-true") for run in RUNS[:2])
+
+
 @pytest.fixture
 def people(fake_set: Path) -> SetPeople:
     return SetPeople(fake_set, body=False)
@@ -61,8 +64,8 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 @pytest.mark.parametrize(
     "config",
-    [RUNS[0], *(pytest.param(run, marks=pytest.mark.slow) for run in RUNS[1:])],
-    ids=lambda config: config.name,
+    [RUNS[0], *(pytest.param(run, marks=pytest.mark.slow) for run in (*RUNS[1:], *EXACT))],
+    ids=lambda config: f"{config.name}, {config.precision}",
 )
 def test_a_resumed_run_ends_as_if_it_had_not_been_stopped(
     config: EstimatorRunConfig | MachineRunConfig, people: SetPeople, tmp_path: Path
@@ -123,6 +126,8 @@ def test_an_estimator_begins_with_the_backbone_of_perspose(people: SetPeople, mo
     torch.manual_seed(7)
     other = PersPose(replace(NETWORK, backbone="resnet10t", backbone_channels=(8, 8, 16, 16)))
     monkeypatch.setattr(run, "load_perspose", lambda _: (other, None))
+    wider = replace(ESTIMATOR, backbone_from="there", model=replace(ESTIMATOR.model, backbone_channels=(8, 8, 16, 24)))
+    assert train_joints(replace(wider, steps=1), people).own == ("layer4",)
     begun = train_joints(replace(ESTIMATOR, backbone_from="there", learning_rate=1e-12, weight_decay=0.0), people)
     for name, value in other.trunk.net.named_parameters():
         torch.testing.assert_close(begun.network.state_dict()[f"net.{name}"], value.detach(), atol=1e-6, rtol=0)
@@ -135,7 +140,7 @@ def test_shipped_weights_see_what_the_run_sees(
     trained = train_joints(config, people)
     passport = ship_joints(trained, people, tmp_path, credit="fakes", command="a test")
     ((test, scores),) = passport.expected.items()
-    assert test == f"{len(people)} held-out people in crops of 256 px, h36m17"
+    assert test == f"{len(people)} held-out people in crops of 64 px, errors in px of one of 256, h36m17"
     assert set(scores) == {"error_px", "pck5_percent"}
     load: Any = load_estimator if isinstance(config, EstimatorRunConfig) else load_machine
     network, again = load(tmp_path / f"{config.name}.json")
@@ -221,6 +226,17 @@ def test_mirrored_crops_have_mirrored_joints(network: JointEstimator | PoseMachi
 
 
 # -------------------------------------------------------------------------------------------------------- the command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["integral-smoke", "cpm-smoke"])
+def test_smoke_recipes_show_that_everything_runs(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As recipes train, in bfloat16; pictures are rendered meanwhile."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", recipe, "-o", "run", "--steps", "2"]) == 0
+    assert capsys.readouterr().out.startswith(f"2 steps (taken up at 0) → run/{recipe}.safetensors")
 
 
 @pytest.fixture

@@ -16,13 +16,16 @@ from torch.testing import assert_close
 from sightline.errors import InputError, UsageError
 from sightline.formats import weights
 from sightline.formats.weights import find_passport, read_passport, read_weights, shipped_weights, write_weights
+from sightline.methods.abspose.estimator_weights import load_estimator
 from sightline.methods.abspose.model import AbsPoseConfig, AbsPoseLifter
 from sightline.methods.abspose.weights import load_abspose, load_lifter
+from sightline.methods.deeplift.machine_weights import load_machine
 from sightline.methods.deeplift.weights import load_prior
 from sightline.methods.lcrnet.weights import load_lcrnet
 from sightline.methods.perspose.weights import load_perspose
 from sightline.training.config import config_to_json
 
+LOADERS = {"perspose": load_perspose, "lcrnet": load_lcrnet, "integral": load_estimator, "cpm": load_machine}
 LARGEST_MB = 12
 ALL_MB = 45
 FACTS: dict[str, Any] = {
@@ -191,7 +194,7 @@ def test_shipped_weights_are_small_free_and_whole() -> None:
         if passport.method == "deeplift":
             load_prior(path.stem)  # refuses what is not finite
         else:
-            load = {"perspose": load_perspose, "lcrnet": load_lcrnet}.get(passport.method, load_lifter)
+            load: Any = LOADERS.get(passport.method, load_lifter)
             network, _ = load(path.stem)
             assert all(parameter.isfinite().all() for parameter in network.parameters())
         assert (passport.name, passport.licence) == (path.stem, "Apache-2.0")

@@ -47,7 +47,7 @@ from sightline.world import WorldPoses
 ROOT = Path(__file__).resolve().parents[2]
 FIGURE = Path(__file__).parent / "joints_real.png"
 SKELETON = get_skeleton("h36m17")
-WAYS = (("integral", "abspose"), ("cpm", "deeplift"))
+WAYS = (("integral", "abspose"),)
 """Networks, and the methods that lift what they see."""
 FRAME = 50
 NEAR = 0.1
@@ -167,7 +167,7 @@ def main() -> None:
     asked = parser.parse_args()
     views, world = views_of(asked.real)
     figure, grid = plt.subplots(
-        len(WAYS), len(views), figsize=(3.0 * len(views), 3.9 * len(WAYS)), dpi=100, layout="constrained"
+        len(WAYS), len(views), figsize=(3.0 * len(views), 3.9 * len(WAYS)), dpi=100, layout="constrained", squeeze=False
     )
     start, rows = time.perf_counter(), []
     with tempfile.TemporaryDirectory() as temporary:

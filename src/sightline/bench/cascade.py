@@ -163,6 +163,8 @@ def claims(results: Results) -> list[Claim]:
                 of(results, MIXTURE, name), of(results, ESTIMATE, name)),
             won(f"mixture-truth-{tag}", "and below what true 2D poses teach",
                 of(results, MIXTURE, name), of(results, TRUTH, name)),
+            won(f"mixture-plain-{tag}", "and below what they teach without location and scale",
+                of(results, MIXTURE, name), of(results, PLAIN, name)),
             won(f"estimate-truth-{tag}", f"the estimator's own output lowers {what} below what true 2D poses teach",
                 of(results, ESTIMATE, name), of(results, TRUTH, name)),
         ]  # fmt: skip

@@ -45,7 +45,7 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A lifter or a detector with its weights."""
+    """A lifter or a detector with its weights, or weights of a network that is a detector."""
 
     name: str
     kind: str
@@ -121,8 +121,9 @@ def _all_models() -> tuple[list[Model], list[tuple[str, str]]]:
 
 
 def _lifters() -> Iterator[Model | tuple[str, str]]:
-    """The lifters inside the package; (name, sentence) for one whose passport cannot be read."""
+    """The weights inside the package, most of them lifters'; (name, sentence) where a passport cannot be read."""
     from sightline.formats import weights
+    from sightline.prediction.joints import SEE_CROPS
 
     for path in sorted(weights.shipped_weights().glob("*.json")):
         try:
@@ -133,8 +134,8 @@ def _lifters() -> Iterator[Model | tuple[str, str]]:
         file = path.with_name(str(passport.file))
         yield Model(
             name=path.stem,
-            kind="lifter",
-            about=f"method {passport.method}, inside the package",
+            kind="network" if passport.method in SEE_CROPS else "lifter",
+            about=f"{'detector' if passport.method in SEE_CROPS else 'method'} {passport.method}, inside the package",
             usable=file.is_file(),
             why_not="" if file.is_file() else f"{file} is missing; install Sightline again",
             files=(

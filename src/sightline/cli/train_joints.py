@@ -51,7 +51,8 @@ def train_on_joints(
     if trained.rank != 0:
         return trained, None
     if trained.own:
-        print(f"sightline: not taken from {config.start_from}: {', '.join(trained.own)}", file=sys.stderr)
+        begun_with = config.start_from or getattr(config, "backbone_from", "")
+        print(f"sightline: not taken from {begun_with}: {', '.join(trained.own)}", file=sys.stderr)
     credit += _begun_words(trained)
     return trained, ship_joints(trained, test, folder, credit=credit, command=command, begun=begun)
 
@@ -61,12 +62,13 @@ def _begun_words(trained: Trained) -> str:
     from sightline.training.config import EstimatorRunConfig, MachineRunConfig
 
     config, words = trained.config, ""
+    but = f", but for {', '.join(trained.own)}" if trained.own else ""
     if config.start_from is not None:
-        words = f"; it began with {config.start_from}" + (f", but for {', '.join(trained.own)}" if trained.own else "")
+        words = f"; it began with {config.start_from}{but}"
     elif isinstance(config, EstimatorRunConfig) and config.pretrained:
         words = f"; the backbone began with timm's weights of {config.model.backbone}, whose own licence holds"
     elif isinstance(config, EstimatorRunConfig) and config.backbone_from:
-        words = f"; the backbone began with that of {config.backbone_from}"
+        words = f"; the backbone began with that of {config.backbone_from}{but}"
     if isinstance(config, MachineRunConfig) and config.model.layer:
         words += f"; the prior is {config.prior}"
     return words

@@ -69,13 +69,16 @@ def staged(
     return net, {layer.replace(".", "_"): info[layer.replace(".", "_")] for layer in net.return_layers}
 
 
-def begin_with_backbone(network: nn.Module, weights: Mapping[str, Tensor], *, whole: bool = True) -> None:
+def begin_with_backbone(network: nn.Module, weights: Mapping[str, Tensor], *, whole: bool = True) -> list[str]:
     """Give a network the backbone of another one's weights; both have it under the name `net`.
 
     Args:
         network: has a backbone of `staged`.
         weights: of a network with one.
         whole: whether all of it must be equal; else what comes before the first part that is another is taken.
+
+    Returns:
+        The parts that keep their own weights, such as "layer4".
 
     Raises:
         ValueError: where its backbone is another one; in parts, where even its first part is.
@@ -93,6 +96,7 @@ def begin_with_backbone(network: nn.Module, weights: Mapping[str, Tensor], *, wh
             break
         taken |= {name: weights[name] for name in names}
     network.load_state_dict({**state, **taken})
+    return [part for part, names in parts.items() if names[0] not in taken]
 
 
 def not_fetched(name: str, error: OSError) -> InputError:

@@ -188,8 +188,10 @@ def train_joints(
         torch.manual_seed(config.seed)
         if isinstance(config, EstimatorRunConfig):
             module: RunModule[Any] = EstimatorModule(config, train, val)
-            if first is None and (folder is None or not (folder / "last.ckpt").exists()):
-                first = _begun(config)
+            fresh = folder is None or not (folder / "last.ckpt").exists()
+            if first is None and (fresh or config.backbone_from):  # which stages it took is told of resumed runs too
+                begun, own = _begun(config)
+                first = begun if fresh else None
         else:
             prior = _upright(config.prior) if config.model.layer else None
             module = MachineModule(config, prior, train, val)
@@ -222,14 +224,14 @@ def _check_own(own: tuple[str, ...], config: MachineRunConfig) -> None:
         )
 
 
-def _begun(config: EstimatorRunConfig) -> JointEstimator | None:
-    """A 2D estimator with the backbone that the configuration has it begin with; None where that is none."""
-    if not (config.pretrained or config.backbone_from):
-        return None
-    first = JointEstimator(config.model, pretrained=config.pretrained)
+def _begun(config: EstimatorRunConfig) -> tuple[JointEstimator | None, tuple[str, ...]]:
+    """A 2D estimator with the backbone that the configuration has it begin with, None where that is none; and the
+    stages of it that do not begin so.
+    """
     if config.backbone_from:
-        first.begin_with(load_perspose(config.backbone_from)[0].trunk.state_dict())
-    return first
+        first = JointEstimator(config.model)
+        return first, tuple(first.begin_with(load_perspose(config.backbone_from)[0].trunk.state_dict()))
+    return JointEstimator(config.model, pretrained=True) if config.pretrained else None, ()
 
 
 def train_lcrnet(

@@ -13,7 +13,7 @@ from sightline.methods.abspose.estimator_weights import METHOD as INTEGRAL
 from sightline.methods.deeplift.machine import PoseMachine
 from sightline.methods.deeplift.machine_weights import METHOD as CPM
 from sightline.training.config import EstimatorRunConfig, MachineRunConfig, config_to_json
-from sightline.training.joints import RIGHT, joint_scores
+from sightline.training.joints import PAPER_CROP_PX, RIGHT, joint_scores
 from sightline.training.pictures import People
 from sightline.training.run import Trained
 
@@ -55,7 +55,8 @@ def ship_joints(
         recipe=config_to_json(config),
         model=config_to_json(config.model),
         expected={
-            f"{len(test):,} held-out people in crops of 256 px, {rounded.skeleton.name}": {
+            f"{len(test):,} held-out people in crops of {rounded.size_px} px, errors in px of one of "
+            f"{PAPER_CROP_PX}, {rounded.skeleton.name}": {
                 name: round(value, 2) for name, value in known.items() if math.isfinite(value)
             }
         },

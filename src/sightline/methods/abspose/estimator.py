@@ -100,14 +100,17 @@ class JointEstimator(nn.Module):
         nn.init.zeros_(self.heat.bias)  # pyright: ignore[reportArgumentType]
         self.sharpness = nn.Parameter(torch.tensor(10.0)) if config.normalise == "softmax" else None
 
-    def begin_with(self, weights: Mapping[str, Tensor]) -> None:
+    def begin_with(self, weights: Mapping[str, Tensor]) -> list[str]:
         """Take the backbone's weights from those of another network, under the name `net`: all stages before the first
         that is another.
+
+        Returns:
+            The stages that keep their own.
 
         Raises:
             ValueError: where even what comes first is another.
         """
-        begin_with_backbone(self, weights, whole=False)
+        return begin_with_backbone(self, weights, whole=False)
 
     @property
     def size_px(self) -> int:
@@ -153,12 +156,12 @@ class JointEstimator(nn.Module):
             features = module(features)
             if layer == self._last:
                 break
-        maps = self.heat(self.enlarge(features))
-        with torch.autocast(image.device.type, enabled=False):  # half precision is pixels off
-            return self._read(maps if maps.dtype == torch.float64 else maps.float())
+        return self._read(self.heat(self.enlarge(features)))
 
     def _read(self, maps: Float[Tensor, "batch joint rows columns"]) -> Seen:
-        return Seen(mean_place(self._shares(maps), STRIDE), maps.detach().amax((-2, -1)).clamp(0, 1), maps)
+        maps = maps if maps.dtype == torch.float64 else maps.float()
+        with torch.autocast(maps.device.type, enabled=False):  # half precision is pixels off
+            return Seen(mean_place(self._shares(maps), STRIDE), maps.detach().amax((-2, -1)).clamp(0, 1), maps)
 
     def _shares(self, maps: Float[Tensor, "batch joint rows columns"]) -> Float[Tensor, "batch joint rows columns"]:
         if self.sharpness is not None:

@@ -21,6 +21,7 @@ from torch.autograd.function import once_differentiable
 
 from sightline.nn.heatmaps import bell, cell_middles, gaussian_factors, gaussian_maps
 
+_NEXT_TO_NOTHING: Final = 1e-4
 SIGMA_PX: Final = 7 / 8
 """Width of the Gaussians a convolutional pose machine learns: 7 pixels of a picture of 368, on maps 8 times smaller."""
 
@@ -97,6 +98,40 @@ def soft_argmax(
     x = (share.sum(-2) * cell_middles(beliefs.shape[-1], share)).sum(-1)
     y = (share.sum(-1) * cell_middles(beliefs.shape[-2], share)).sum(-1)
     return Located(torch.where(found[..., None], torch.stack([x, y], -1), torch.nan), confidence)
+
+
+def peaks(beliefs: Float[Tensor, "*batch landmark height width"]) -> Located:
+    """Return the tops of the Gaussians through each map's best pixel and its neighbours, the first one of equals.
+
+    Along each axis that is the parabola through the logarithms of three pixels: exact for a Gaussian of any width and
+    height, and multiplying a map by a number moves nothing. At the map's border there is no neighbour, and the pixel's
+    centre is taken. Not for gradients.
+
+    Args:
+        beliefs: maps; what is not above 0 counts as next to nothing.
+
+    Raises:
+        ValueError: for maps without a pixel.
+    """
+    _check_maps(beliefs)
+    height, width = beliefs.shape[-2:]
+    confidence, index = beliefs.detach().flatten(-2).max(-1)
+    found = confidence.isfinite() & (confidence > 0)
+    maps = torch.where(found[..., None, None], _at_least_single(beliefs.detach()), 1.0)
+    logs = (maps / maps.amax((-2, -1), keepdim=True)).clamp_min(_NEXT_TO_NOTHING).log().flatten(-2)
+    row, column = index // width, index % width
+
+    def shift(place: Tensor, count: int, step: int) -> Tensor:
+        inside = (place > 0) & (place < count - 1)
+        before, here, after = (
+            logs.gather(-1, (index + torch.where(inside, by, 0))[..., None])[..., 0] for by in (-step, 0, step)
+        )
+        bend = 2 * here - before - after
+        return torch.where(inside & (bend > 0), 0.5 * (after - before) / bend.clamp_min(_NEXT_TO_NOTHING), 0.0)
+
+    x, y = column + 0.5 + shift(column, width, 1), row + 0.5 + shift(row, height, width)
+    xy = torch.where(confidence.isfinite()[..., None], torch.stack([x, y], -1).to(logs.dtype), torch.nan)
+    return Located(xy, confidence)
 
 
 def beliefs_from_landmarks(

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from sightline.errors import UsageError
 from sightline.geometry.rotation import rotation_from_pitch_roll
 from sightline.methods.deeplift.belief import (
     SIGMA_PX,
@@ -194,9 +195,18 @@ class PoseLayer(nn.Module):
         return points, trust, angle, valid
 
     def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> PoseLayer:
-        """Let the buffers be moved, but never rounded."""
+        """Let the buffers be moved, but never rounded.
+
+        Raises:
+            UsageError: for a device without double precision, which Apple's have not.
+        """
         before = dict(self._buffers)
-        super()._apply(fn, *args, **kwargs)
+        try:
+            super()._apply(fn, *args, **kwargs)
+        except TypeError as error:
+            if "float64" not in str(error):
+                raise
+            raise UsageError("device: the prior of poses needs double precision, which mps lacks; take cpu") from error
         for name, value in before.items():
             now = self._buffers[name]
             if value is not None and now is not None and now.dtype != value.dtype:
@@ -263,11 +273,13 @@ def _chosen(
 ) -> tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]]:
     """Ask every component in every heading; return those that explain the landmarks best.
 
-    On a processor, where costs are smooth, tables of nearby pitches say which few are worked out.
+    Where costs are smooth, tables of nearby pitches say which few are worked out. All of it is done on the processor.
     """
-    points, candidates = _of_unit_size(points, weight)[0], len(mixture.shares) * len(headings)
-    least = math.hypot(noise, float(mixture.gaussians.noise.min()))
-    tabled = points.device.type == "cpu" and least >= _SMOOTH and len(points) > 0
+    device, candidates = points.device, len(mixture.shares) * len(headings)
+    points, weight, pitch, headings = (value.cpu() for value in (points, weight, pitch, headings))
+    mixture = Mixture(Gaussians(*(value.cpu() for value in mixture.gaussians)), mixture.shares.cpu())
+    points = _of_unit_size(points, weight)[0]
+    tabled = math.hypot(noise, float(mixture.gaussians.noise.min())) >= _SMOOTH and len(points) > 0
     if tabled:
         grid = _grid_of(_Memory.of(mixture), len(headings), noise)
         ask = partial(_of_few, grid=grid)
@@ -277,7 +289,7 @@ def _chosen(
     groups = zip(pitch.split(chunk), points.split(chunk), weight.split(chunk), strict=True)
     found = [ask(mixture, headings, *group, noise) for group in groups]
     component, heading = zip(*found, strict=True)
-    return torch.cat(component), torch.cat(heading)
+    return torch.cat(component).to(device), torch.cat(heading).to(device)
 
 
 def _of_all(

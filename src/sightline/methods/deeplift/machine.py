@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sightline.geometry.rotation import pitch_roll_from_up
-from sightline.methods.deeplift.belief import SIGMA_PX, GaussianGradient, beliefs_from_landmarks, soft_argmax
+from sightline.methods.deeplift.belief import SIGMA_PX, GaussianGradient, beliefs_from_landmarks, peaks
 from sightline.methods.deeplift.gaussian import Gaussians
 from sightline.methods.deeplift.layer import BeliefLayer, Fusion, Locating, PoseLayer, Projected
 from sightline.methods.deeplift.mixture import Mixture
@@ -166,20 +166,38 @@ class PoseMachine(nn.Module):
     ) -> JointsSeen:
         """Return the joints in crops; see `nn.joint_network.JointNetwork`.
 
-        The last stage's fused maps are read, those of mirrored crops averaged with them. A joint is believed as much as
-        its map is high.
+        Places are those of the last stage's fused maps, those of mirrored crops averaged with them. A joint is believed
+        as much as the network's own map is high there: the prior, which draws a whole person, believes in anybody.
         """
-        maps = self(as_seen(crops), pitch_of(up))[-1].fused[:, :JOINTS].float()
+        last = self(as_seen(crops), pitch_of(up))[-1]
+        fused, own = (maps[:, :JOINTS].float() for maps in (last.fused, last.own))
         if flip:
             mirrored = None if up is None else up * up.new_tensor((-1.0, 1.0, 1.0))
-            other = self(as_seen(crops.flip(-1)), pitch_of(mirrored))[-1].fused[:, list(SKELETON.flip)]
-            maps = (maps + other.float().flip(-1)) / 2
-        return self.read(maps)
+            other = self(as_seen(crops.flip(-1)), pitch_of(mirrored))[-1]
+            fused, own = (
+                (maps + more[:, list(SKELETON.flip)].float().flip(-1)) / 2
+                for maps, more in ((fused, other.fused), (own, other.own))
+            )
+        return self.read(fused, own)
 
-    def read(self, maps: Float[Tensor, "batch map rows columns"]) -> JointsSeen:
-        """Return where belief maps, with the background's or without, have their joints: each about its best cell."""
-        found = soft_argmax(maps[:, :JOINTS].float(), window=max(1, round(2 * self.config.sigma_cells)))
-        return JointsSeen(STRIDE * found.xy, found.confidence.clamp(0, 1))
+    def read(
+        self,
+        maps: Float[Tensor, "batch map rows columns"],
+        own: Float[Tensor, "batch map rows columns"] | None = None,
+    ) -> JointsSeen:
+        """Return where belief maps have their joints, between cells, and how far they are believed.
+
+        Args:
+            maps: with the background's or without.
+            own: maps that say how far a joint is believed, by their greatest value at its best cell and about it; the
+                same by default.
+        """
+        joints = maps[:, :JOINTS].float()
+        found = peaks(joints)
+        best = joints.flatten(-2).argmax(-1, keepdim=True)
+        about = nn.functional.max_pool2d((joints if own is None else own[:, :JOINTS].float()), 3, 1, 1)
+        belief = about.flatten(-2).gather(-1, best)[..., 0]
+        return JointsSeen(STRIDE * found.xy, torch.where(found.xy.isfinite().all(-1), belief, 0.0).clamp(0, 1))
 
     def begin_with(self, other: PoseMachine) -> list[str]:
         """Take another machine's numbers of the same name and shape, as the paper begins with a plain machine's.

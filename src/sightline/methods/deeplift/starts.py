@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -44,6 +45,7 @@ _REFINED, _SWEEPS = 8, 3
 _TOGETHER: Final = 512
 """People whose candidates are looked at together, which bounds memory."""
 _SHELF_BYTES: Final = 256 * 2**20
+_LOCK: Final = threading.RLock()
 
 
 class Starts(NamedTuple):
@@ -95,14 +97,18 @@ class Shelf:
         return len(self._kept)
 
     def get(self, key: Hashable, work_out: Callable[[], Any]) -> Any:
-        """Return what is kept of this key, or work it out; what was last used longest ago goes first."""
-        if key not in self._kept:
-            value = work_out()
-            self._kept[key] = value, _bytes_of(value)
-        self._kept.move_to_end(key)
-        while len(self._kept) > 1 and sum(size for _, size in self._kept.values()) > self._limit:
-            self._kept.popitem(last=False)
-        return self._kept[key][0]
+        """Return what is kept of this key, or work it out; what was last used longest ago goes first.
+
+        Threads may ask at once: they wait for each other.
+        """
+        with _LOCK:
+            if key not in self._kept:
+                value = work_out()
+                self._kept[key] = value, _bytes_of(value)
+            self._kept.move_to_end(key)
+            while len(self._kept) > 1 and sum(size for _, size in self._kept.values()) > self._limit:
+                self._kept.popitem(last=False)
+            return self._kept[key][0]
 
 
 def _bytes_of(value: object) -> int:
@@ -169,7 +175,7 @@ class UprightGrid:
         bins, parts = torch.round(pitch / PITCH_STEP), []
         for tilt in bins.unique().tolist():
             rows = torch.nonzero(bins == tilt)[:, 0]
-            for those, pattern in self._alike(rows, weight[rows], tilt):
+            for those, pattern in self._alike(rows, weight[rows]):
                 if pattern is None:
                     found = self._searched(points[those], weight[those], tilt, search)
                 else:
@@ -179,14 +185,12 @@ class UprightGrid:
                 parts.append((those, found._replace(cam_from_body=missing @ found.cam_from_body)))
         return _in_order(parts)
 
-    def _alike(
-        self, rows: Int[Tensor, " some"], weight: Float[Tensor, "some 17"], tilt: float
-    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+    @staticmethod
+    def _alike(rows: Int[Tensor, " some"], weight: Float[Tensor, "some 17"]) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Rows for whom a table pays, each time with their weights; then all others."""
         rest = []
         for those, pattern in _patterns(weight):
-            common = len(those) >= _ALIKE or bool((pattern == 1).all()) or _key(pattern, tilt) in self._shelf
-            if common:
+            if len(those) >= _ALIKE or bool((pattern == 1).all()):
                 yield rows[those], pattern
             else:
                 rest.append(rows[those])
