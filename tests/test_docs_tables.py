@@ -27,6 +27,7 @@ PAGES = (
     "docs/rig.md",
     "docs/training.md",
     "docs/uncertainty.md",
+    "src/sightline/methods/abspose/README.md",
 )
 
 

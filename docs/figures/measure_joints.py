@@ -49,7 +49,8 @@ FIGURE = Path(__file__).parent / "joints_real.png"
 SKELETON = get_skeleton("h36m17")
 WAYS = (("integral", "abspose"),)
 """Networks, and the methods that lift what they see."""
-FRAME = 50
+FRAMES = 10, 50
+"""Which are drawn."""
 NEAR = 0.1
 """Joints nearer to the truth than this share of the box's longer side are found."""
 PROTOCOL = "limbs12"
@@ -166,20 +167,22 @@ def main() -> None:
     parser.add_argument("--real", type=Path, required=True)
     asked = parser.parse_args()
     views, world = views_of(asked.real)
+    lines = len(WAYS) * len(FRAMES)
     figure, grid = plt.subplots(
-        len(WAYS), len(views), figsize=(3.0 * len(views), 3.9 * len(WAYS)), dpi=100, layout="constrained", squeeze=False
+        lines, len(views), figsize=(3.0 * len(views), 3.9 * lines), dpi=100, layout="constrained", squeeze=False
     )
     start, rows = time.perf_counter(), []
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary)
         write_world(world, out / "truth.npz")
-        for line, (name, method) in zip(grid, WAYS, strict=True):
-            for axes, view in zip(line, views, strict=True):
+        for way, (name, method) in enumerate(WAYS):
+            for column, view in enumerate(views):
                 keypoints, poses = seen(asked.real, view, world, name, method, out)
                 found = points_of(keypoints, world)
                 rows += [*in_picture(name, view, found, world), in_space(name, method, view, poses, out / "truth.npz")]
-                draw(axes, view, found, FRAME)
-                axes.set_title(f"{name}, {view.name}", color=INK, fontsize=10.5)
+                for line, frame in enumerate(FRAMES, start=len(FRAMES) * way):
+                    draw(grid[line, column], view, found, frame)
+                    grid[line, column].set_title(f"{name}, {view.name}, frame {frame}", color=INK, fontsize=10.5)
     text = "grey: where four views see the joints; left limbs orange, right limbs violet"
     figure.supxlabel(text, color=GREY, fontsize=10)
     figure.savefig(FIGURE, facecolor="white")
