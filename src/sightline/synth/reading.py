@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sightline.synth.rendered import Rendered
     from sightline.synth.shards import Shard
 
-_OPEN_SHARDS: Final = 256
+_OPEN_SHARDS: Final = 64
 _CAMERA: Final = (
     "image_size",
     "focal_px",
