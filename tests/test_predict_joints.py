@@ -20,7 +20,7 @@ import sightline.prediction.joints as module
 from sightline.camera import Camera
 from sightline.cli import main
 from sightline.detect.boxes import Box, Boxes
-from sightline.detect.follow import Follower, LooksIn
+from sightline.detect.follow import Follower, FollowRules, LooksIn
 from sightline.detect.protocol import Detection, Detector, SeesByCameras
 from sightline.detect.registry import DETECTORS, available
 from sightline.errors import UsageError
@@ -180,6 +180,26 @@ def test_who_was_seen_before_is_looked_for_about_the_joints_grown() -> None:
     assert after.box_px is not None
     assert (after.box_px[:2] < extent[:2]).all()
     assert (after.box_px[2:] > extent[2:]).all()
+
+
+class Doubting(Fixed):
+    """Is sure of what is above the shoulders, and of nothing else."""
+
+    def joints_in(self, crops: Tensor, up: Tensor | None = None, *, flip: bool = True) -> JointsSeen:
+        seen = super().joints_in(crops, up, flip=flip)
+        above = torch.from_numpy(STANDING[:, 1] < 0.26).expand(len(crops), 17)
+        return JointsSeen(seen.points_px, torch.where(above, 0.9, 0.2))
+
+
+def test_doubted_joints_say_where_somebody_is() -> None:
+    """By head and shoulders alone nobody would be in the box; behind another detector they count likewise."""
+    one = detector(Doubting())
+    whole = np.array([30.0, 10.0, 130.0, 110.0])
+    follower = Follower(one, Boxes.drawn([Box(id=4, box_px=whole)]))
+    assert [seen.id for seen in follower.detect_next(bright())] == [4]
+    strict = Follower(one, Boxes.drawn([Box(id=4, box_px=whole)]), rules=FollowRules())
+    assert strict.detect_next(bright()) == ()
+    assert Follower(Relay(one, one)).rules.sure == follower.rules.sure < FollowRules().sure
 
 
 def test_boxes_are_followed_through_films() -> None:

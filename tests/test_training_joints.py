@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,21 @@ from sightline.methods.abspose.estimator_weights import load_estimator
 from sightline.methods.deeplift.machine import MachineConfig, PoseMachine
 from sightline.methods.deeplift.machine_weights import load_machine
 from sightline.methods.perspose.samples import crops_of
-from sightline.nn.joint_network import JointsSeen
+from sightline.nn.joint_network import AS_HIGH, JointsSeen, believed
 from sightline.recipes import catalogue
 from sightline.recipes.joints import RECIPES
 from sightline.skeleton import Skeleton, get_skeleton
+from sightline.training import ship_joints as ship
 from sightline.training.config import EstimatorRunConfig, MachineRunConfig
-from sightline.training.joints import EstimatorModule, MachineModule, joint_scores, joints_seen
+from sightline.training.joints import (
+    EstimatorModule,
+    Judged,
+    MachineModule,
+    fitted_belief,
+    joint_scores,
+    joints_seen,
+    judged,
+)
 from sightline.training.pictures import SetPeople, plain_batches
 from sightline.training.run import Trained, train_joints
 from sightline.training.ship_joints import ship_joints
@@ -186,9 +196,74 @@ def test_scores_are_pixels_of_the_papers_crop(people: SetPeople) -> None:
     for off, right in ((3.0, 1.0), (4.0, 0.0)):
         network = Knowing(off)
         network.truth = [batch.truth.uv_px for batch in plain_batches(people, crops_of(network), range(len(people)))]
-        scores = joint_scores(network, people, range(len(people)), flip=False)
+        scores = joint_scores(judged(network, people, range(len(people)), flip=False))
         np.testing.assert_allclose(scores, (4 * off, right), rtol=1e-4)
         assert network.asked == [(False, True)]
+
+
+def test_belief_is_fitted_to_how_often_joints_are_right() -> None:
+    """Of joints whose map is as high as h, σ(2 logit h + 1) are right; so many say so, up to what chance leaves."""
+    rng = np.random.default_rng(0)
+    height = rng.uniform(0.02, 0.9, 20_000)
+    chance = 1 / (1 + np.exp(-(2 * np.log(height / (1 - height)) + 1)))
+    apart = np.where(rng.uniform(size=height.shape) < chance, 0.01, 0.2)
+    belief = fitted_belief(Judged(*(torch.as_tensor(value, dtype=torch.float32) for value in (height, apart))))
+    np.testing.assert_allclose(belief, (2.0, 1.0), atol=0.1)
+    told = believed(torch.as_tensor(height), belief).numpy()
+    for low in (0.1, 0.4, 0.7):
+        near = (told >= low) & (told < low + 0.2)
+        np.testing.assert_allclose((apart[near] < 0.05).mean(), told[near].mean(), atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("height", "apart"),
+    [
+        ([0.2, 0.8], [0.01, 0.01]),
+        ([0.2, 0.8], [0.3, 0.3]),
+        ([0.2, 0.8] * 40, [0.01, 0.3] * 40),
+        ([0.0], [1.0]),
+        ([], []),
+    ],
+    ids=["all right", "all wrong", "the higher the worse", "nothing seen", "nobody"],
+)
+def test_heights_stay_where_people_tell_nothing_of_them(height: list[float], apart: list[float]) -> None:
+    assert fitted_belief(Judged(torch.tensor(height), torch.tensor(apart))) == AS_HIGH
+
+
+def test_belief_keeps_order_and_nothing_is_nothing() -> None:
+    height = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0])
+    torch.testing.assert_close(believed(height, AS_HIGH), height, atol=0, rtol=0)
+    told = believed(height, (1.8, 0.8))
+    assert float(told[0]) == 0.0
+    assert bool((told.diff() > 0).all())
+    assert float(told[-1]) <= 1.0
+
+
+@pytest.mark.parametrize("wrong", [(0.0, 0.0), (-1.0, 0.0), (math.nan, 0.0), (1.0, math.inf)])
+def test_a_belief_that_turns_order_round_is_refused(wrong: Any) -> None:
+    for config in (ESTIMATOR.model, MACHINE.model):
+        with pytest.raises(ValueError, match="belief: expected a slope above 0 and an offset"):
+            replace(config, belief=wrong)
+
+
+@pytest.mark.parametrize("config", RUNS[:2], ids=lambda config: config.name)
+def test_shipped_weights_say_what_their_heights_are_worth(
+    config: EstimatorRunConfig | MachineRunConfig, people: SetPeople, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The passport has the belief that held-out people tell; a run that is taken up again does not ask for it."""
+    asked: list[Judged] = []
+    monkeypatch.setattr(ship, "fitted_belief", lambda found: (asked.append(found), (2.0, 0.5))[1])
+    trained = train_joints(config, people, folder=tmp_path / "run")
+    ship_joints(trained, people, tmp_path, credit="fakes", command="a test")
+    load: Any = load_estimator if isinstance(config, EstimatorRunConfig) else load_machine
+    network, passport = load(tmp_path / f"{config.name}.json")
+    assert passport.model["belief"] == [2.0, 0.5]
+    assert network.config.belief == (2.0, 0.5)
+    again = judged(network, people, range(len(people)))
+    torch.testing.assert_close(again.confidence, believed(asked[0].confidence, (2.0, 0.5)))
+    torch.testing.assert_close(again.apart, asked[0].apart)
+    other: Any = replace(config, model=replace(config.model, belief=(3.0, 0.0)))
+    assert train_joints(other, people, folder=tmp_path / "run").resumed_from == config.steps
 
 
 @pytest.mark.parametrize("config", [ESTIMATOR, RUNS[2]], ids=lambda config: config.name)

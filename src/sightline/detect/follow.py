@@ -64,7 +64,7 @@ class FollowRules:
     margin: float = 0.35
     """Around a box that is looked into, as a share of its longer side."""
     sure: float = 0.3
-    """Joints below this confidence say nothing about where somebody is."""
+    """Joints below this confidence say nothing about where somebody is; a detector's own number, `sure`, goes first."""
     step: float = 0.25
     """How far joints may be from where they were in the frame before: their mean, in sizes; doubles with time lost."""
     resize: float = 2.0
@@ -128,7 +128,9 @@ class Follower:
         if getattr(detector, "video", False):
             raise UsageError(f"detector {detector.name}: expected one for single pictures, got one in video mode")
         self.detector: Final = detector
-        self.rules: Final = FollowRules() if rules is None else rules
+        own = getattr(detector, "sure", None)
+        usual = FollowRules() if own is None else FollowRules(sure=own)
+        self.rules: Final = usual if rules is None else rules
         self.boxes: Final = Boxes() if boxes is None else boxes
         self._skeleton = detector.skeleton
         self._flip = tuple(self._skeleton.flip)

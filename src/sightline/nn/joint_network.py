@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+import math
+from typing import Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sightline.skeleton import Skeleton
+
+Belief: TypeAlias = tuple[float, float]
+"""Slope and offset with which the height of a joint's map becomes its confidence; see `believed`."""
+AS_HIGH: Final[Belief] = (1.0, 0.0)
+"""Confidence is the height itself."""
+_NEAR: Final = 1e-6
+"""Heights nearer to 0 or 1 are not told apart."""
 
 
 class JointsSeen(NamedTuple):
@@ -16,7 +25,7 @@ class JointsSeen(NamedTuple):
     points_px: Float[Tensor, "batch joint 2"]
     """In the crop, corner origin; NaN where nothing was seen."""
     confidence: Float[Tensor, "batch joint"]
-    """0…1."""
+    """0…1: the chance that the joint is right, as far as held-out people tell it; see `believed`."""
 
 
 @runtime_checkable
@@ -53,3 +62,30 @@ class JointNetwork(Protocol):
             flip: whether to average with the mirrored crops, which costs another pass.
         """
         ...
+
+
+def logit(height: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """Return the logit of heights of maps, those of nothing and of certainty a millionth off."""
+    return torch.logit(height, eps=_NEAR)
+
+
+def believed(height: Float[Tensor, "*batch"], belief: Belief) -> Float[Tensor, "*batch"]:
+    """Return how far joints are to be believed: σ(slope · logit(height) + offset), and 0 where nothing was seen.
+
+    Networks differ in how high their maps are where they are right (a map learnt with squared errors is as low as its
+    network is unsure of the very cell), and only held-out people tell what a height is worth.
+
+    Args:
+        height: of a joint's map, 0…1.
+        belief: fitted to held-out people.
+    """
+    if belief == AS_HIGH:
+        return height
+    slope, offset = belief
+    return torch.where(height > 0, torch.sigmoid(slope * logit(height) + offset), 0.0)
+
+
+def check_belief(belief: Belief) -> None:
+    """Raise ValueError for a belief with which a higher map is no better, or that is no number."""
+    if len(belief) != 2 or not all(map(math.isfinite, belief)) or belief[0] <= 0:
+        raise ValueError(f"belief: expected a slope above 0 and an offset, got {belief}")

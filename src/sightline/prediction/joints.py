@@ -35,7 +35,11 @@ LCRNET: Final = "lcrnet"
 JOINED: Final = "+"
 SEEN: Final = 0.05
 """A joint that the network believes in less than this was not seen."""
-LEAST_SCORE: Final = 0.2
+SURE: Final = 0.1
+"""A joint that is believed in less says nothing about where its person is: less than what other detectors ask for,
+since confidence here is the chance of being right to a twentieth of the crop, and one that is a tenth off tells too.
+"""
+LEAST_SCORE: Final = 0.15
 """Somebody whose joints are believed in less than this on average is nobody, unless the caller says otherwise."""
 
 
@@ -64,6 +68,8 @@ class JointDetector:
     """
 
     single_person: bool = True
+    sure: float = SURE
+    """Joints below this confidence say nothing about where somebody is; see `detect.follow.FollowRules`."""
 
     def __init__(
         self,
@@ -170,6 +176,11 @@ class Relay:
     def skeleton(self) -> Skeleton:
         """The second one's."""
         return self._then.skeleton
+
+    @property
+    def sure(self) -> float:
+        """The second one's."""
+        return self._then.sure
 
     @property
     def video(self) -> bool:

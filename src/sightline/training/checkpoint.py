@@ -39,7 +39,7 @@ class LastCheckpoint(L.Callback):
             trainer.save_checkpoint(self.path)
 
 
-_FREE = ("workers",)
+_FREE = ("workers", "model.belief")
 """Settings that no number of a run hangs on."""
 
 
@@ -63,10 +63,8 @@ def read_checkpoint(path: Path, expected_config: Mapping[str, Any]) -> dict[str,
         raise InputError(f"{path}: {what}, but it cannot be read ({reason}); delete it to start anew") from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("sightline_config"), dict):
         raise InputError(f"{path}: {what}, but it was not written by `sightline train`; choose another output folder")
-    found, expected = (
-        {k: v for k, v in each.items() if k not in _FREE} for each in (checkpoint["sightline_config"], expected_config)
-    )
-    differing = _differing(found, expected)
+    compared = _differing(checkpoint["sightline_config"], expected_config)
+    differing = [name for name in compared if name not in _FREE]
     if differing:
         raise InputError(
             f"{path}: was written by a run whose {', '.join(differing)} differ from this recipe; "

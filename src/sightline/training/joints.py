@@ -16,7 +16,7 @@ from sightline.methods.deeplift.machine import STRIDE, PoseMachine, as_seen, mac
 from sightline.methods.deeplift.mixture import Mixture
 from sightline.methods.perspose.samples import Samples, crops_of
 from sightline.nn.backbones import as_input
-from sightline.nn.joint_network import JointNetwork, JointsSeen
+from sightline.nn.joint_network import AS_HIGH, Belief, JointNetwork, JointsSeen, logit
 from sightline.training.config import EstimatorRunConfig, JointRunConfig, MachineRunConfig
 from sightline.training.module import RunModule
 from sightline.training.pictures import People, PictureBatches, plain_batches
@@ -26,6 +26,7 @@ PAPER_CROP_PX: Final = 256
 """Errors are told in pixels of crops of this side, as the paper's error model is."""
 RIGHT: Final = 0.05
 """Joints nearer to the truth than this share of the crop's side are right."""
+_LEAST_SLOPE: Final = 0.01
 
 SeesJoints = TypeVar("SeesJoints", bound=nn.Module)
 
@@ -90,7 +91,7 @@ class JointModule(RunModule[SeesJoints]):
         network: Any = self.trained
         count = min(len(self._val), VALIDATION_PEOPLE)
         rows = range(0, len(self._val), len(self._val) // count)[:count]
-        scores = joint_scores(network, self._val, rows, flip=False)
+        scores = joint_scores(judged(network, self._val, rows, flip=False))
         self.log_dict({f"val/{name}": value for name, value in scores._asdict().items()}, batch_size=count)
 
     def train_dataloader(self) -> DataLoader:
@@ -180,21 +181,53 @@ def joints_seen(
         network.train(training)
 
 
-def joint_scores(network: JointNetwork, people: People, rows: Sequence[int], *, flip: bool = True) -> JointScores:
-    """Score a network on people in pictures.
+class Judged(NamedTuple):
+    """Joints of held-out people that are known and inside their crop, one after the other."""
+
+    confidence: Float[Tensor, " joint"]
+    apart: Float[Tensor, " joint"]
+    """How far they are off, in sides of the crop; 1 where nothing was seen."""
+
+
+def judged(network: JointNetwork, people: People, rows: Sequence[int], *, flip: bool = True) -> Judged:
+    """Compare what a network sees of people in pictures with the truth.
 
     Args:
-        network: whom to score.
+        network: whom to judge.
         people: held-out ones.
         rows: their numbers.
         flip: whether to average with mirrored crops.
     """
-    total, right, count = 0.0, 0.0, 0
+    parts: list[tuple[Tensor, Tensor]] = [(torch.zeros(0), torch.zeros(0))]
     for seen, samples in joints_seen(network, plain_batches(people, crops_of(network), rows), flip=flip):
         true = samples.truth.uv_px
         known = true.isfinite().all(-1) & ((true >= 0) & (true <= network.size_px)).all(-1)
         apart = (seen.points_px - true).norm(dim=-1)[known].nan_to_num(float(network.size_px)) / network.size_px
-        total, right, count = total + float(apart.sum()), right + float((apart < RIGHT).sum()), count + len(apart)
-    if not count:
-        return JointScores(float("nan"), float("nan"))
-    return JointScores(PAPER_CROP_PX * total / count, right / count)
+        parts.append((seen.confidence[known], apart))
+    return Judged(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def joint_scores(found: Judged) -> JointScores:
+    """Return what judged joints score; NaN where there are none."""
+    return JointScores(PAPER_CROP_PX * float(found.apart.mean()), float((found.apart < RIGHT).float().mean()))
+
+
+def fitted_belief(found: Judged) -> Belief:
+    """Fit what the height of a joint's map is worth: the chance that the joint is right, by logistic regression.
+
+    Args:
+        found: by a network that gives heights as they are.
+
+    Returns:
+        Slope and offset of `nn.joint_network.believed`; heights as they are where a higher one is no better, or where
+        all are right or all are wrong.
+    """
+    from sklearn.linear_model import LogisticRegression  # takes a second
+
+    seen = found.confidence > 0
+    height, right = logit(found.confidence[seen]).double().numpy()[:, None], (found.apart[seen] < RIGHT).numpy()
+    if len(set(right.tolist())) < 2:
+        return AS_HIGH
+    fit = LogisticRegression().fit(height, right)
+    slope, offset = float(fit.coef_[0, 0]), float(fit.intercept_[0])
+    return (round(slope, 4), round(offset, 4)) if slope > _LEAST_SLOPE else AS_HIGH

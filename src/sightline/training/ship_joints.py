@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from sightline import __version__
 from sightline.formats.weights import Passport, write_weights
@@ -12,8 +14,9 @@ from sightline.methods.abspose.estimator import JointEstimator
 from sightline.methods.abspose.estimator_weights import METHOD as INTEGRAL
 from sightline.methods.deeplift.machine import PoseMachine
 from sightline.methods.deeplift.machine_weights import METHOD as CPM
+from sightline.nn.joint_network import AS_HIGH
 from sightline.training.config import EstimatorRunConfig, MachineRunConfig, config_to_json
-from sightline.training.joints import PAPER_CROP_PX, RIGHT, joint_scores
+from sightline.training.joints import PAPER_CROP_PX, RIGHT, fitted_belief, joint_scores, judged
 from sightline.training.pictures import People
 from sightline.training.run import Trained
 
@@ -22,6 +25,8 @@ def ship_joints(
     trained: Trained, test: People, folder: Path, *, credit: str, command: str, begun: Passport | None = None
 ) -> Passport:
     """Round a trained network to half precision, score it so on held-out people, write weights and passport.
+
+    These people also tell what a height of its maps is worth (`nn.joint_network.believed`).
 
     Args:
         trained: a finished run.
@@ -33,12 +38,15 @@ def ship_joints(
     """
     config, state = trained.config, trained.network.state_dict()
     if isinstance(config, EstimatorRunConfig):
-        rounded, method = JointEstimator(config.model), INTEGRAL
+        model: Any = replace(config.model, belief=AS_HIGH)
+        rounded, method = JointEstimator(model), INTEGRAL
     else:
         assert isinstance(config, MachineRunConfig)
-        rounded, method = PoseMachine(config.model), CPM
+        model = replace(config.model, belief=AS_HIGH)
+        rounded, method = PoseMachine(model), CPM
     rounded.load_state_dict({k: v.half().float() if v.is_floating_point() else v for k, v in state.items()})
-    scores = joint_scores(rounded.eval(), test, range(len(test)))
+    found = judged(rounded.eval(), test, range(len(test)))
+    scores = joint_scores(found)
     known = {"error_px": scores.error_px, f"pck{round(100 * RIGHT)}_percent": 100 * scores.right}
     licence = "Apache-2.0"
     if begun is not None:
@@ -53,7 +61,7 @@ def ship_joints(
         licence=licence,
         trained_on=credit,
         recipe=config_to_json(config),
-        model=config_to_json(config.model),
+        model=config_to_json(replace(model, belief=fitted_belief(found))),
         expected={
             f"{len(test):,} held-out people in crops of {rounded.size_px} px, errors in px of one of "
             f"{PAPER_CROP_PX}, {rounded.skeleton.name}": {

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sightline.nn.backbones import as_input, begin_with_backbone, staged
 from sightline.nn.heatmaps import mean_place
-from sightline.nn.joint_network import JointsSeen
+from sightline.nn.joint_network import AS_HIGH, Belief, JointsSeen, believed, check_belief
 from sightline.skeleton import get_skeleton
 
 STRIDE: Final = 4
@@ -44,6 +44,8 @@ class EstimatorConfig:
     skeleton: str = "h36m17"
     """Joint set of the answers."""
     normalise: Normalising = "softmax"
+    belief: Belief = AS_HIGH
+    """What a height of the maps is worth, which trained weights bring."""
 
     def __post_init__(self) -> None:
         get_skeleton(self.skeleton)
@@ -53,6 +55,7 @@ class EstimatorConfig:
             raise ValueError("channels, backbone_channels: expected positive numbers")
         if self.normalise not in get_args(Normalising):
             raise ValueError(f"normalise: expected one of {', '.join(get_args(Normalising))}, got {self.normalise!r}")
+        check_belief(self.belief)
 
 
 class Seen(NamedTuple):
@@ -61,7 +64,8 @@ class Seen(NamedTuple):
     points_px: Float[Tensor, "batch joint 2"]
     """In the crop, px, corner origin; NaN where nothing of the map is above 0 ("relu")."""
     confidence: Float[Tensor, "batch joint"]
-    """0…1: the map's greatest value, which is 1 where the network is sure of a place to a cell's breadth."""
+    """0…1: the map's greatest value, which is 1 where the network is sure of a place to a cell's breadth; what it is
+    worth is left open."""
     maps: Float[Tensor, "batch joint rows columns"]
 
 
@@ -137,7 +141,7 @@ class JointEstimator(nn.Module):
             mirrored = self(as_input(crops.flip(-1))).maps
             maps = (maps + mirrored[:, list(self.skeleton.flip)].flip(-1)) / 2
         seen = self._read(maps)
-        return JointsSeen(seen.points_px, seen.confidence)
+        return JointsSeen(seen.points_px, believed(seen.confidence, self.config.belief))
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Seen:
         """Look at crops.

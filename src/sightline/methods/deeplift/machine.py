@@ -22,7 +22,7 @@ from sightline.methods.deeplift.layer import BeliefLayer, Fusion, Locating, Pose
 from sightline.methods.deeplift.mixture import Mixture
 from sightline.methods.deeplift.shapes import DIMENSIONS, JOINTS
 from sightline.nn.heatmaps import COARSER, gaussian_maps, label_widths
-from sightline.nn.joint_network import JointsSeen
+from sightline.nn.joint_network import AS_HIGH, Belief, JointsSeen, believed, check_belief
 from sightline.skeleton import Skeleton, get_skeleton
 
 STRIDE: Final = 8
@@ -61,6 +61,8 @@ class MachineConfig:
     components: int = 12
     directions: int = 40
     """How large the prior is, whose numbers are among the weights: Gaussians, and directions of the basis of each."""
+    belief: Belief = AS_HIGH
+    """What a height of the network's own maps is worth, which trained weights bring."""
 
     def __post_init__(self) -> None:
         if self.size_px % STRIDE or self.size_px < 8 * STRIDE:
@@ -75,6 +77,7 @@ class MachineConfig:
         for name, choices in (("locate", get_args(Locating)), ("gradient", get_args(GaussianGradient))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        check_belief(self.belief)
 
 
 class Stage(NamedTuple):
@@ -178,7 +181,8 @@ class PoseMachine(nn.Module):
                 (maps + more[:, list(SKELETON.flip)].float().flip(-1)) / 2
                 for maps, more in ((fused, other.fused), (own, other.own))
             )
-        return self.read(fused, own)
+        seen = self.read(fused, own)
+        return JointsSeen(seen.points_px, believed(seen.confidence, self.config.belief))
 
     def read(
         self,
