@@ -32,7 +32,7 @@ def joint_weights() -> str:
     return f"{table(titles, rows)}\n\n{calls}."
 
 
-WEIGHTS = ("integral-synth",)
+WEIGHTS = ("integral-synth", "cpm-synth")
 
 
 def joints_real(network: str) -> str:

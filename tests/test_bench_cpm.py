@@ -12,13 +12,24 @@ import torch
 from sightline.bench import cpm_runs as runs
 from sightline.bench.catalogue import BENCHES
 from sightline.bench.cpm import QUICK, bench_cpm, claims, rows
-from sightline.bench.cpm_runs import LAYERED, PLAIN, STOPPED, VARIANTS, Run, config_of, first_config
+from sightline.bench.cpm_runs import (
+    BETWEEN,
+    BETWEEN_STOPPED,
+    LAYERED,
+    PLAIN,
+    STOPPED,
+    VARIANTS,
+    Run,
+    config_of,
+    first_config,
+)
 from sightline.cli import main
 from sightline.methods.deeplift.machine import PoseMachine, Stage
 from sightline.nn.joint_network import JointsSeen
 from sightline.training.pictures import SetPeople, plain_batches
 
-PX = {PLAIN.name: (20.0, 15.0), LAYERED.name: (18.0, 12.0), STOPPED.name: (18.0, 12.3)}
+PX = {PLAIN.name: (20.0, 15.0), LAYERED.name: (18.0, 12.0), STOPPED.name: (18.0, 12.3),
+      BETWEEN.name: (18.0, 11.0), BETWEEN_STOPPED.name: (18.0, 11.1)}  # fmt: skip
 
 
 def result(variant: str, seed: int, px: tuple[float, float]) -> dict[str, Any]:
@@ -50,12 +61,15 @@ def test_claims_hold_where_the_prior_helps() -> None:
     assert found["fused-plain"].value == pytest.approx(1 - 12 / 15)
     assert found["stages-3d"].value == pytest.approx(1 - 120 / 180)
     assert found["gradient-mpjpe"].value == pytest.approx(0.025)
-    assert len(found) == 7
+    assert found["between-plain"].value == pytest.approx(1 - 11 / 15)
+    assert len(found) == 11
 
 
 def test_and_do_not_where_it_does_not() -> None:
     found = {claim.id: claim.holds for claim in claims(results(worse=8.0), 2)}
-    assert not any(found[name] for name in ("fused-plain", "stages-2d", "stages-3d", "layer-3d"))
+    assert not any(
+        found[name] for name in ("fused-plain", "stages-2d", "stages-3d", "layer-3d", "between-plain", "between-3d")
+    )
     other = [one | {"stages": [one["stages"][0], {**one["stages"][1], "fused_px": 14.0}]}
              if one["variant"] == STOPPED.name else one for one in results()]  # fmt: skip
     assert not {claim.id: claim.holds for claim in claims(other, 2)}["gradient-fused"]
@@ -63,19 +77,21 @@ def test_and_do_not_where_it_does_not() -> None:
 
 def test_rows_are_means_and_every_seed() -> None:
     found = rows(results((0, 2)))
-    assert len(found) == 3 * 2 * 3
+    assert len(found) == 5 * 2 * 3
     mean = found[0]
     assert (mean["variant"], mean["stage"], mean["seed"]) == (PLAIN.name, 1, "mean")
     assert mean["fused_px"] == pytest.approx(21.0)
     assert mean["fused_px_sd"] == pytest.approx(2**0.5)
     assert mean["own_share"] is None
-    assert [row["seed"] for row in rows(results())] == [0] * 6
+    assert [row["seed"] for row in rows(results())] == [0] * 10
 
 
 def test_variants_differ_in_the_prior_alone() -> None:
     configs = [config_of(Run(variant=variant, seed=3), QUICK) for variant in VARIANTS]
-    assert [(config.model.layer, config.model.layer_gradient) for config in configs] == [
-        (False, True), (True, True), (True, False),
+    assert [(config.model.layer, config.model.layer_gradient, config.model.locate, config.model.weigh_by_belief)
+            for config in configs] == [
+        (False, True, "hard", False), (True, True, "hard", False), (True, False, "hard", False),
+        (True, True, "peak", True), (True, False, "peak", True),
     ]  # fmt: skip
     assert len({config.steps for config in configs}) == 1
     assert first_config(3, QUICK).steps == QUICK.plain_steps

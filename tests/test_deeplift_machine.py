@@ -253,7 +253,7 @@ def test_wrong_calls_are_refused(prior: Mixture) -> None:
         ({"stages": 0}, "stages, features, first"),
         ({"kernels": (4, 5)}, "kernels: expected odd numbers"),
         ({"sigma_cells": 0.0}, "sigma_cells: expected a positive number"),
-        ({"locate": "firm", "layer": False}, "locate: expected one of hard, soft, got 'firm'"),
+        ({"locate": "firm", "layer": False}, "locate: expected one of hard, peak, soft, got 'firm'"),
         ({"gradient": "none", "layer": False}, "gradient: expected one of analytic, difference, got 'none'"),
     ],
 )

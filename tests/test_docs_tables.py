@@ -28,6 +28,7 @@ PAGES = (
     "docs/training.md",
     "docs/uncertainty.md",
     "src/sightline/methods/abspose/README.md",
+    "src/sightline/methods/deeplift/README.md",
 )
 
 

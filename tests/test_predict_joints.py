@@ -187,7 +187,7 @@ class Doubting(Fixed):
 
     def joints_in(self, crops: Tensor, up: Tensor | None = None, *, flip: bool = True) -> JointsSeen:
         seen = super().joints_in(crops, up, flip=flip)
-        above = torch.from_numpy(STANDING[:, 1] < 0.26).expand(len(crops), 17)
+        above = torch.from_numpy(STANDING[:, 1] < 0.27).expand(len(crops), 17)
         return JointsSeen(seen.points_px, torch.where(above, 0.9, 0.2))
 
 

@@ -47,7 +47,7 @@ from sightline.world import WorldPoses
 ROOT = Path(__file__).resolve().parents[2]
 FIGURE = Path(__file__).parent / "joints_real.png"
 SKELETON = get_skeleton("h36m17")
-WAYS = (("integral", "abspose"),)
+WAYS = ("integral", "abspose"), ("cpm", "deeplift")
 """Networks, and the methods that lift what they see."""
 FRAMES = 10, 50
 """Which are drawn."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -150,7 +150,7 @@ def kept_folder(effort: Effort, library: Path | None, folder: Path) -> Path:
     `mixture.json` and `gaussian.json`, which `sightline train --error-model` takes, and the estimates.
     """
     names = [set_folder(folder, spread, split, effort, library).name for split in SPLITS for spread in SPREADS]
-    key = [config_to_json(estimator_config(effort)), names, effort.least_errors, VERSION]
+    key = [config_to_json(estimator_config(effort), only_changed=True), names, effort.least_errors, VERSION]
     return folder / f"cascade-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}"
 
 
@@ -263,7 +263,8 @@ def run_one(run: Run, effort: Effort, library: Path | None, folder: Path, cache:
         cache: folder where results are kept.
     """
     seen = estimates_path(effort, library, folder)
-    key = [asdict(run), config_to_json(lifter_config(run, effort)), seen.parent.name, seen.name, VERSION]
+    config = config_to_json(lifter_config(run, effort), only_changed=True)
+    key = [config_to_json(run, only_changed=True), config, seen.parent.name, seen.name, VERSION]
     name = f"cascade-{run.variant.name.replace(' ', '-').replace(',', '')}-{run.seed}"
     return kept_or_measured(cache, name, key, lambda: _measured(run, effort, library, folder))
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sightline.bench.abspose_runs import in_processes
 from sightline.bench.cpm_runs import (
+    BETWEEN,
     LAYERED,
     PLAIN,
     SPREAD,
@@ -116,6 +117,15 @@ def claims(results: Results, stages: int) -> list[Claim]:
             "and so does MPJPE of the lifted poses"),
         won(of(LAYERED, last, "mpjpe_mm"), of(PLAIN, last, "mpjpe_mm"), "layer-3d",
             "with the prior inside, MPJPE is lower than that of a plain machine lifted at the end"),
+        won(of(BETWEEN, last, "fused_px"), of(PLAIN, last, "fused_px"), "between-plain",
+            "where the prior is told places between cells and how much they are believed, the last stage's fused maps "
+            "have a lower 2D error than a plain machine's"),
+        won(of(BETWEEN, last, "fused_px"), of(BETWEEN, last, "own_px"), "between-own",
+            "and than the network's own maps of that stage"),
+        won(of(BETWEEN, last, "mpjpe_mm"), of(PLAIN, last, "mpjpe_mm"), "between-3d",
+            "and MPJPE is lower than that of a plain machine lifted at the end"),
+        won(of(BETWEEN, last, "fused_px"), of(LAYERED, last, "fused_px"), "between-cells",
+            "which is lower than where it is told whole cells, as in the paper"),
     ]  # fmt: skip
     for name, what in (("fused_px", "2D error"), ("mpjpe_mm", "MPJPE")):
         apart = apart_of(results, last, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,12 +43,18 @@ class Variant:
     name: str
     layer: bool = True
     gradient: bool = True
+    between: bool = False
+    """Whether the prior is told places between cells, and how much they are believed."""
 
 
 PLAIN: Final = Variant(name="plain", layer=False)
 LAYERED: Final = Variant(name="with the prior")
 STOPPED: Final = Variant(name="with the prior, no gradient through it", gradient=False)
-VARIANTS: Final = (PLAIN, LAYERED, STOPPED)
+BETWEEN: Final = Variant(name="with the prior, between cells", between=True)
+BETWEEN_STOPPED: Final = Variant(
+    name="with the prior, between cells, no gradient through it", between=True, gradient=False
+)
+VARIANTS: Final = (PLAIN, LAYERED, STOPPED, BETWEEN, BETWEEN_STOPPED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +96,8 @@ def config_of(run: Run, effort: Effort) -> MachineRunConfig:
             normalised=True,
             layer=run.variant.layer,
             layer_gradient=run.variant.gradient,
+            locate="peak" if run.variant.between else "hard",
+            weigh_by_belief=run.variant.between,
             sigma_cells=1.0,
         ),
         augment=AugmentConfig(roll_deg=0.0, zoom=(0.8, 1.1), target=0.05, cut_out_share=0.0, noise=0.0, blur_px=0.0),
@@ -119,7 +127,7 @@ def people_of(folder: Path, split: str, effort: Effort, library: Path | None) ->
 def first_path(seed: int, effort: Effort, library: Path | None, folder: Path) -> Path:
     """Return the file of first weights, named by all that they depend on."""
     train = set_folder(folder, SPREAD, "train", effort, library).name
-    key = [config_to_json(first_config(seed, effort)), train, VERSION]
+    key = [config_to_json(first_config(seed, effort), only_changed=True), train, VERSION]
     return folder / f"cpm-first-{seed}-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}.pt"
 
 
@@ -150,7 +158,8 @@ def run_one(run: Run, effort: Effort, library: Path | None, folder: Path, cache:
     sets = [set_folder(folder, SPREAD, split, effort, library).name for split in SPLITS]
     first = first_path(run.seed, effort, library, folder)
     prior = read_passport(find_passport(DEFAULT_PRIOR)).sha256
-    key = [asdict(run), config_to_json(config_of(run, effort)), sets, first.name, prior, VERSION]
+    config = config_to_json(config_of(run, effort), only_changed=True)
+    key = [config_to_json(run, only_changed=True), config, sets, first.name, prior, VERSION]
     name = f"cpm-{run.variant.name.replace(' ', '-').replace(',', '')}-{run.seed}"
     return kept_or_measured(cache, name, key, lambda: _measured(run, effort, library, folder, first))
 

@@ -28,6 +28,7 @@ from sightline.methods.deeplift.belief import (
     Located,
     beliefs_from_landmarks,
     landmarks_from_beliefs,
+    peaks,
     soft_argmax,
 )
 from sightline.methods.deeplift.gaussian import Gaussians
@@ -63,7 +64,7 @@ _SMOOTH: Final = 0.01
 """Least noise (body sizes), a component's and the landmarks' together, with which costs change little from one pitch
 that there are tables of to the next; with less, all candidates are worked out."""
 
-Locating = Literal["hard", "soft"]
+Locating = Literal["hard", "peak", "soft"]
 """How belief maps become landmarks: the best pixel with the supplement's sub-gradient, or the soft argmax."""
 
 
@@ -369,7 +370,8 @@ class BeliefLayer(nn.Module):
     Args:
         pose: lifts.
         sigma_px: width of the Gaussians that are drawn, in pixels of the maps.
-        locate: "hard" takes the best pixels and has the supplement's sub-gradient; "soft" takes means.
+        locate: "hard" takes the best pixels and has the supplement's sub-gradient; "peak" has it too, and takes tops
+            between pixels (`belief.peaks`), which small maps need; "soft" takes means.
         gradient: how landmarks learn of the maps that are drawn of them.
         weigh_by_belief: whether a landmark's weight is the greatest value of its map, or 1. A map without any value
             above 0 believes in nothing, and its landmark is not counted, either way.
@@ -410,10 +412,12 @@ class BeliefLayer(nn.Module):
         noise: float = BELIEF_NOISE,
     ) -> Projected:
         """Return projected maps and the pose; landmarks in pixels of the maps, other arguments as in `PoseLayer`."""
-        if self.locate == "hard":
-            located = landmarks_from_beliefs(beliefs, self.sigma_px)
-        else:
+        if self.locate == "soft":
             located = soft_argmax(beliefs, self.temperature, self.window)
+        else:
+            located = landmarks_from_beliefs(beliefs, self.sigma_px)
+        if self.locate == "peak":  # which moves no gradient
+            located = located._replace(xy=located.xy + (peaks(beliefs).xy - located.xy).detach())
         belief = located.confidence
         weight = torch.where(belief > 0, belief if self.weigh_by_belief else 1.0, 0.0)
         found = self.pose(located.xy, weight, pitch, noise)

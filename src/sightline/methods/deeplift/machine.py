@@ -55,6 +55,9 @@ class MachineConfig:
     layer_gradient: bool = True
     """Whether what is wrong with the drawn maps teaches the network's own, back through the prior (the supplement)."""
     locate: Locating = "hard"
+    """Where the prior takes landmarks to be; the paper's has whole cells, which are coarse where crops are small."""
+    weigh_by_belief: bool = False
+    """Whether the prior counts landmarks as much as the network's maps are high there."""
     gradient: GaussianGradient = "difference"
     sigma_cells: float = SIGMA_PX
     """Width of the Gaussians that are learnt and drawn, in cells."""
@@ -129,7 +132,10 @@ class PoseMachine(nn.Module):
         self.fusion = nn.ModuleList()
         if config.layer:
             prior = PoseLayer(_blank(config) if mixture is None else _checked(mixture, config))
-            self.prior = BeliefLayer(prior, sigma_px=config.sigma_cells, locate=config.locate, gradient=config.gradient)
+            self.prior = BeliefLayer(
+                prior, sigma_px=config.sigma_cells, locate=config.locate, gradient=config.gradient,
+                weigh_by_belief=config.weigh_by_belief,
+            )  # fmt: skip
             self.fusion.extend(Fusion() for _ in range(config.stages))
 
     def _layers(self, channels: tuple[int, ...], side: int, *, halved: bool = False) -> list[nn.Module]:
