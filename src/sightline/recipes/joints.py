@@ -124,9 +124,14 @@ def cpm_synth_plain() -> MachineRunConfig:
 
 
 def cpm_synth() -> MachineRunConfig:
-    """The same with the prior in each stage, begun with cpm-synth-plain's numbers (`--start-from`)."""
+    """The same with the prior in each stage, begun with cpm-synth-plain's numbers (`--start-from`).
+
+    Of maps as small as its 16 × 16 cells the prior is told places between cells, and how far they are believed; no
+    gradient goes back through it (`sightline bench cpm`).
+    """
     plain = cpm_synth_plain()
-    return replace(plain, name="cpm-synth", model=replace(plain.model, layer=True), steps=2_000, learning_rate=1e-3)
+    model = replace(plain.model, layer=True, layer_gradient=False, locate="peak", weigh_by_belief=True)
+    return replace(plain, name="cpm-synth", model=model, steps=3_000, learning_rate=1e-3)
 
 
 def cpm_smoke() -> MachineRunConfig:
