@@ -62,14 +62,23 @@ def test_claims_hold_where_the_prior_helps() -> None:
     assert found["stages-3d"].value == pytest.approx(1 - 120 / 180)
     assert found["gradient-mpjpe"].value == pytest.approx(0.025)
     assert found["between-plain"].value == pytest.approx(1 - 11 / 15)
-    assert len(found) == 11
+    assert found["between-first"].value == pytest.approx(1 - 18 / 20)
+    assert len(found) == 12
+
+
+def test_reasons_are_told_of_the_whole_benchmark_alone() -> None:
+    lost = [claim for claim in claims(results(worse=8.0), 2, explained=True) if not claim.holds]
+    assert {claim.id for claim in lost if claim.reason} >= {"fused-plain", "layer-3d", "between-plain", "between-3d"}
+    held = [claim for claim in claims(results(), 2, explained=True) if claim.holds]
+    assert held
+    assert not any(claim.reason for claim in held)
+    assert not any(claim.reason for claim in claims(results(worse=8.0), 2))
 
 
 def test_and_do_not_where_it_does_not() -> None:
     found = {claim.id: claim.holds for claim in claims(results(worse=8.0), 2)}
-    assert not any(
-        found[name] for name in ("fused-plain", "stages-2d", "stages-3d", "layer-3d", "between-plain", "between-3d")
-    )
+    lost = ("fused-plain", "stages-2d", "stages-3d", "layer-3d", "between-plain", "between-first", "between-3d")
+    assert not any(found[name] for name in lost)
     other = [one | {"stages": [one["stages"][0], {**one["stages"][1], "fused_px": 14.0}]}
              if one["variant"] == STOPPED.name else one for one in results()]  # fmt: skip
     assert not {claim.id: claim.holds for claim in claims(other, 2)}["gradient-fused"]

@@ -70,7 +70,7 @@ def bench_cpm(
         results = in_processes(run_one, calls, jobs=jobs, progress=progress)
     return Measured(
         rows=rows(results),
-        claims=claims(results, effort.stages),
+        claims=claims(results, effort.stages, explained=effort == Effort() and library is not None),
         seeds=tuple(seeds),
         notes=_notes(effort, library, results, sum(one["seconds"] for one in started)),
     )
@@ -92,12 +92,33 @@ def rows(results: Results) -> list[Row]:
     return found
 
 
-REASONS: dict[str, str] = {}
-"""Why a claim may fail to hold; told only where it does."""
+_LATER: Final = (
+    "the layer wins where a stage has nothing but the picture (between-first); a plain machine's later stages learn "
+    "from the first one's maps of all joints how these hang together, which is what a prior has to tell, and on people "
+    "rendered with poses of the same kind they learn it well; what this prior draws is only 1 to 3 % nearer to the "
+    "truth than what it was told, whatever noise it is given (0.005 to 0.12), by hand on held-out people"
+)
+_CELLS: Final = (
+    "it is told whole cells, a sixteenth of the crop's side; told those, it draws joints 4 % farther off than the "
+    "network had them, by hand on held-out people (between-cells is what places between cells bring)"
+)
+REASONS: Final[Mapping[str, str]] = {
+    "fused-plain": f"{_CELLS}; besides, {_LATER}",
+    "layer-3d": f"{_CELLS}; besides, the prior lifts the plain machine's joints as well at the end",
+    "between-plain": _LATER,
+    "between-3d": "lifted poses follow the joints that they are lifted from: see between-plain",
+}
+"""Why a claim of the whole benchmark may fail to hold, as found out by hand; told only where it does."""
 
 
-def claims(results: Results, stages: int) -> list[Claim]:
-    """The paper's claims, as shares of errors won or differences, means over seeds."""
+def claims(results: Results, stages: int, *, explained: bool = False) -> list[Claim]:
+    """The paper's claims, as shares of errors won or differences, means over seeds.
+
+    Args:
+        results: of all variants and seeds.
+        stages: how many the machines have.
+        explained: whether claims that do not hold get the reasons found out for the whole benchmark.
+    """
 
     def won(better: float, worse: float, key: str, text: str) -> Claim:
         return Claim(id=key, text=f"{text} (share)", value=1 - better / worse, target=0.0)
@@ -120,12 +141,14 @@ def claims(results: Results, stages: int) -> list[Claim]:
         won(of(BETWEEN, last, "fused_px"), of(PLAIN, last, "fused_px"), "between-plain",
             "where the prior is told places between cells and how much they are believed, the last stage's fused maps "
             "have a lower 2D error than a plain machine's"),
+        won(of(BETWEEN, 0, "fused_px"), of(PLAIN, 0, "fused_px"), "between-first",
+            "and so do those of the first stage, which sees no maps of an earlier one"),
         won(of(BETWEEN, last, "fused_px"), of(BETWEEN, last, "own_px"), "between-own",
-            "and than the network's own maps of that stage"),
+            "and than the network's own maps of the last stage"),
         won(of(BETWEEN, last, "mpjpe_mm"), of(PLAIN, last, "mpjpe_mm"), "between-3d",
             "and MPJPE is lower than that of a plain machine lifted at the end"),
         won(of(BETWEEN, last, "fused_px"), of(LAYERED, last, "fused_px"), "between-cells",
-            "which is lower than where it is told whole cells, as in the paper"),
+            "and the 2D error is lower than where it is told whole cells, as in the paper"),
     ]  # fmt: skip
     for name, what in (("fused_px", "2D error"), ("mpjpe_mm", "MPJPE")):
         apart = apart_of(results, last, name)
@@ -134,7 +157,7 @@ def claims(results: Results, stages: int) -> list[Claim]:
                   better="at_most", text=f"without gradients through the prior, the last stage's {what} is similar "
                   f"(difference of a seed's two as a share, the mean over seeds, at most {ALIKE:g})")
         )  # fmt: skip
-    return [claim if claim.holds else replace(claim, reason=REASONS.get(claim.id)) for claim in made]
+    return [replace(claim, reason=REASONS.get(claim.id)) if explained and not claim.holds else claim for claim in made]
 
 
 def apart_of(results: Results, stage: int, name: str) -> float:
