@@ -16,7 +16,7 @@ from typing import Any
 
 from readme_tables import ROOT, origin, report, table
 from tables_bodies import render_domain, render_speed, retargeting
-from tables_joints import cascade, joint_weights, joints_real
+from tables_joints import cascade, cpm, joint_weights, joints_real
 from tables_lcrnet import lcrnet, lcrnet_decoding, lcrnet_speed, lcrnet_weights
 from tables_perspective_image import perspective_image
 from tables_perspose import perspose, perspose_weights
@@ -419,7 +419,7 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "cascade": cascade,
         "integral on real people": partial(joints_real, "integral"),
     },
-    "src/sightline/methods/deeplift/README.md": {"cpm on real people": partial(joints_real, "cpm")},
+    "src/sightline/methods/deeplift/README.md": {"cpm": cpm, "cpm on real people": partial(joints_real, "cpm")},
 }
 
 
