@@ -40,16 +40,19 @@ def joints_real(network: str) -> str:
     found = report("joints_real")
     mine = [row for row in found["rows"] if row["network"] == network]
     seen = [
-        [row["view"], str(row["person"]), *scores(row, ("median_percent", "near_percent"))]
+        [row["view"], str(row["person"]), *scores(row, ("seen_percent", "median_percent", "near_percent"))]
         for row in mine if row["group"] == "picture"
     ]  # fmt: skip
-    lifted = [[row["view"], row["method"], *scores(row, LIFTED)] for row in mine if row["group"] == "space"]
-    titles = ["view", "person", "limbs off in the median, % of the box", "limbs found, %"]
+    lifted = [
+        [row["view"], row["method"], *scores(row, ("people_percent", *LIFTED))]
+        for row in mine if row["group"] == "space"
+    ]  # fmt: skip
+    titles = ["view", "person", "limbs given out, %", "off in the median, % of the box", "limbs found, %"]
     return "\n\n".join(
         [
             table(titles, seen),
             "Lifted, both people:",
-            table(["view", "method", *LIFTED.values()], lifted),
+            table(["view", "method", "of all people, %", *LIFTED.values()], lifted),
             f"{origin(found['meta'])} {'; '.join(found['meta']['notes'])}.",
         ]
     )
