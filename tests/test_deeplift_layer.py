@@ -192,7 +192,7 @@ def test_a_short_list_has_the_best_of_all_candidates(apart: str, monkeypatch: py
     """With the shipped prior; its landmarks are those of people who are not in it."""
     ask, given = PoseLayer.of(load_prior()[0]), different(apart, 24)
     few = ask(*given)
-    monkeypatch.setattr("sightline.methods.deeplift.layer._SMOOTH", math.inf)
+    monkeypatch.setattr("sightline.methods.deeplift.headings._SMOOTH", math.inf)
     every = ask(*given)
     assert torch.equal(few.component, every.component)
     torch.testing.assert_close(few.cam_from_body, every.cam_from_body)
@@ -211,7 +211,7 @@ def test_tables_are_those_of_the_prior_that_is_asked() -> None:
 def test_many_people_are_asked_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     landmarks, weight = people(7), 0.2 + torch.rand(7, 17).double()
     whole = layer()(landmarks, weight)
-    monkeypatch.setattr("sightline.methods.deeplift.layer._ROWS_AT_ONCE", 70)
+    monkeypatch.setattr("sightline.methods.deeplift.headings._ROWS_AT_ONCE", 70)
     for one, two in zip(layer()(landmarks, weight), whole, strict=True):
         assert torch.equal(one, two)
 

@@ -190,6 +190,10 @@ def test_a_machine_may_begin_with_a_plain_one(prior: Mixture) -> None:
     assert torch.equal(fresh.prior.pose.mean, net.prior.pose.mean)
     other = PoseMachine(replace(PLAIN, first=10))
     assert {name.split(".")[0] for name in fresh.begin_with(other)} == {"first", "fusion"}
+    before = fresh.first[0].weight.clone()
+    with pytest.raises(ValueError, match="stages: expected a machine with 3 to begin with, got one with 4"):
+        fresh.begin_with(PoseMachine(replace(PLAIN, stages=4)))
+    assert torch.equal(fresh.first[0].weight, before)
 
 
 def test_maps_are_read_about_their_best_cells() -> None:

@@ -216,6 +216,15 @@ def test_people_are_checked() -> None:
         collated([])
 
 
+def test_pictures_that_nobody_may_write_to_are_read() -> None:
+    """As memory maps are; without a warning, which would be an error here."""
+    picture, person = somebody()
+    locked = picture.copy()
+    locked.flags.writeable = False
+    kind = CropConfig(size_px=64, landmarks=("Hip", "Spine"))
+    assert torch.equal(samples([(locked, person)], kind).crops, samples([(picture, person)], kind).crops)
+
+
 def test_samples_join() -> None:
     parts = [sample(*somebody(seed=seed), NETWORK) for seed in range(3)]
     whole = collated(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,19 @@ def test_who_was_seen_before_is_looked_for_about_the_joints_grown() -> None:
     assert after.box_px is not None
     assert (after.box_px[:2] < extent[:2]).all()
     assert (after.box_px[2:] > extent[2:]).all()
+
+
+def test_what_is_doubted_little_enough_for_the_network_tells_the_next_box() -> None:
+    """Joints between its own `sure` and that of other detectors: below the latter only if the former does not count."""
+    one = detector()
+    (before,) = one.detect_in(bright(), np.array([[20.0, 10, 100, 90]]), [None])
+    assert before is not None
+    lowest = before.keypoints_px[:, 1].argmax()
+    confidence = np.where(np.arange(17) == lowest, 0.2, 0.9)
+    (after,) = one.detect_in(bright(), np.array([[20.0, 10, 30, 20]]), [replace(before, confidence=confidence)])
+    assert after is not None
+    assert after.box_px is not None
+    assert after.box_px[3] > before.keypoints_px[lowest, 1]
 
 
 class Doubting(Fixed):

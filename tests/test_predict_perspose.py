@@ -272,6 +272,9 @@ def test_joints_of_which_nobody_is_sure_do_not_stretch_the_box() -> None:
     whole = body_box(guessed, H36M)
     assert whole is not None
     assert whole[3] > 947
+    trusting = body_box(seen, H36M, sure=0.01)
+    assert trusting is not None
+    assert trusting[3] > 947
 
 
 def test_a_followed_person_has_a_box_that_does_not_jump(weights: Path, film: Path) -> None:

@@ -114,7 +114,8 @@ def test_a_machine_takes_what_fits_of_a_plain_one(people: SetPeople) -> None:
         torch.testing.assert_close(layered.state_dict()[name], value.detach(), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("change", [{"first": 10}, {"stages": 1}, {"normalised": False}])
+@pytest.mark.parametrize("change", [{"first": 10}, {"stages": 1}, {"normalised": False}, {"stages": 3},
+                                     {"sigma_cells": 2.0}])  # fmt: skip
 def test_a_machine_of_other_layers_is_nothing_to_start_from(change: dict[str, Any], people: SetPeople) -> None:
     """What it lacks would begin with chance, and nobody would know."""
     other = PoseMachine(replace(RUNS[2].model, **change))
@@ -171,6 +172,8 @@ def test_licences_of_first_weights_hold_on(people: SetPeople, tmp_path: Path) ->
     assert passport.licence == "Apache-2.0, beside that of the backbone's first weights"
     theirs = replace(passport, licence="CC-BY-4.0")
     assert ship_joints(trained, people, tmp_path, credit="f", command="c", begun=theirs).licence == "CC-BY-4.0"
+    several = ship_joints(trained, people, tmp_path, credit="f", command="c", begun=theirs, others=[passport, theirs])
+    assert several.licence == f"CC-BY-4.0; {passport.licence}"
 
 
 class Knowing(nn.Module):

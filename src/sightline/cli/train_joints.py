@@ -43,6 +43,7 @@ def train_on_joints(
         train, test, credit = labelled_people(folder, sources)
     else:
         train, test, credit = rendered_people(config.name, config.model.size_px, sources, body=False)
+    others = _others(config)
     with progress_bar("training") as progress:
         trained = train_joints(
             config, train, test, first=first, folder=folder, accelerator=accelerator, devices=devices,
@@ -54,7 +55,19 @@ def train_on_joints(
         begun_with = config.start_from or getattr(config, "backbone_from", "")
         print(f"sightline: not taken from {begun_with}: {', '.join(trained.own)}", file=sys.stderr)
     credit += _begun_words(trained)
-    return trained, ship_joints(trained, test, folder, credit=credit, command=command, begun=begun)
+    return trained, ship_joints(trained, test, folder, credit=credit, command=command, begun=begun, others=others)
+
+
+def _others(config: EstimatorRunConfig | MachineRunConfig) -> list[Passport]:
+    """Passports of what a network takes in besides the weights that it starts from: a backbone, or the prior."""
+    from sightline.formats.weights import find_passport, read_passport
+    from sightline.training.config import EstimatorRunConfig
+
+    if isinstance(config, EstimatorRunConfig):
+        names = [config.backbone_from] if config.backbone_from and config.start_from is None else []
+    else:
+        names = [config.prior] if config.model.layer else []
+    return [read_passport(find_passport(name)) for name in names]
 
 
 def _begun_words(trained: Trained) -> str:

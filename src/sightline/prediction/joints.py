@@ -21,6 +21,7 @@ from sightline.detect.guard import seen_by
 from sightline.detect.protocol import Detection, Detector, Picture
 from sightline.detect.registry import Entry, load_detector
 from sightline.errors import UsageError
+from sightline.methods.perspose.boxes import SURE as BOX_SURE
 from sightline.methods.perspose.samples import CropKind, Person, crops_of, samples, stand_in
 from sightline.nn.device import torch_device
 from sightline.nn.joint_network import JointNetwork
@@ -126,7 +127,7 @@ class JointDetector:
 
     def _around(self, box: np.ndarray, last: Detection | None) -> np.ndarray:
         """A box, and the body of somebody who was seen there."""
-        body = None if last is None else body_box(replace(last, box_px=None), self.skeleton)
+        body = None if last is None else body_box(replace(last, box_px=None), self.skeleton, self.sure)
         return box if body is None else np.concatenate([np.minimum(box, body)[:2], np.maximum(box, body)[2:]])
 
     def close(self) -> None:
@@ -169,6 +170,7 @@ class Relay:
 
     def __init__(self, first: Detector, then: JointDetector) -> None:
         self._first, self._then = first, then
+        self._first_sure: float = getattr(first, "sure", BOX_SURE)
         self.name = f"{first.name}{JOINED}{then.name}"
         self.single_person = first.single_person
 
@@ -196,7 +198,7 @@ class Relay:
         answers = []
         found = seen_by(self._first, pictures, cameras)
         for picture, camera, people in zip(pictures, cameras, found, strict=True):
-            boxes = [body_box(person, self._first.skeleton) for person in people]
+            boxes = [body_box(person, self._first.skeleton, self._first_sure) for person in people]
             known = [(person, box) for person, box in zip(people, boxes, strict=True) if box is not None]
             boxes_px = np.array([box for _, box in known]).reshape(-1, 4)
             seen = self._then.detect_in(picture, boxes_px, [None] * len(known), camera)

@@ -152,7 +152,7 @@ def _camera(frame: Found) -> Camera:
     return frame.known.camera.scaled_to(frame.image_size)
 
 
-def body_box(detection: Detection, seen: Skeleton) -> Float[np.ndarray, "4"] | None:
+def body_box(detection: Detection, seen: Skeleton, sure: float = SURE) -> Float[np.ndarray, "4"] | None:
     """Return the box (px: left, top, right, bottom) of somebody's outline: the detector's, or their joints', grown.
 
     Joints that the detector is not sure of do not count, unless there are no others. None where nothing was seen.
@@ -160,11 +160,12 @@ def body_box(detection: Detection, seen: Skeleton) -> Float[np.ndarray, "4"] | N
     Args:
         detection: who was seen.
         seen: the joint set of the detector.
+        sure: the confidence from which on joints count.
     """
     known = np.isfinite(detection.keypoints_px).all(-1) & (detection.confidence > 0)
-    sure = known & (detection.confidence >= SURE)
+    certain = known & (detection.confidence >= sure)
     landmarks = np.full((1, len(ALL_LANDMARKS), 2), np.nan)
-    chosen = sure if sure.sum() >= 2 else known
+    chosen = certain if certain.sum() >= 2 else known
     landmarks[0, list(rows_of(seen))] = np.where(chosen[:, None], detection.keypoints_px, np.nan)
     given = np.full(4, np.nan) if detection.box_px is None else np.asarray(detection.box_px, np.float64)
     (box,) = outlines(given[None], landmarks)

@@ -76,8 +76,9 @@ def integral_smoke() -> EstimatorRunConfig:
 def cpm_paper_plain() -> MachineRunConfig:
     """Paper 004's machine without the prior: six stages at 368 px; what cpm-paper begins with.
 
-    The paper tells no schedule and no augmentation; rate, batches, zoom and shift are those that convolutional pose
-    machines are published with. Their roll by up to 40° is left out: the prior is of people who stand upright.
+    The paper tells no schedule and no augmentation; rate, batches and zoom are those that convolutional pose machines
+    are published with. Their roll by up to 40° is left out: the prior is of people who stand upright. Crops are moved
+    by up to a twentieth of the picture's longer side, and by no more than a quarter of the box.
     """
     return MachineRunConfig(
         name="cpm-paper-plain",

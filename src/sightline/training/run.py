@@ -197,8 +197,7 @@ def train_joints(
             module = MachineModule(config, prior, train, val)
             if isinstance(first, PoseMachine):
                 other, first = first, PoseMachine(config.model, prior)
-                own = tuple(first.begin_with(other))
-                _check_own(own, config)
+                own = _taken_over(first, other, config)
         module.start(first)
         return replace(_fit(module, config, folder, accelerator, devices, progress), own=own)
 
@@ -214,14 +213,22 @@ def _upright(name: str) -> Mixture:
     return prior.mixture
 
 
-def _check_own(own: tuple[str, ...], config: MachineRunConfig) -> None:
-    """Refuse a machine to start from that has not all layers of this one: only weights of fusion may be new."""
+def _taken_over(first: PoseMachine, other: PoseMachine, config: MachineRunConfig) -> tuple[str, ...]:
+    """Let a machine begin with another one that has all of its layers: only weights of fusion may be new.
+
+    Returns:
+        What is new.
+    """
+    wanted = "a pose machine with this recipe's layers, whether it has the prior or not"
+    expected = f"{config.start_from}: expected {wanted}"
+    try:
+        own = tuple(first.begin_with(other))
+    except ValueError as error:
+        raise UsageError(f"{expected}; {error}") from error
     lacking = [name for name in own if not name.startswith("fusion.")]
     if lacking:
-        raise UsageError(
-            f"{config.start_from}: expected a pose machine with this recipe's layers, whether it has the prior or not; "
-            f"it lacks {len(lacking)} of their tensors, {lacking[0]} among them"
-        )
+        raise UsageError(f"{expected}; it lacks {len(lacking)} of their tensors, {lacking[0]} among them")
+    return own
 
 
 def _begun(config: EstimatorRunConfig) -> tuple[JointEstimator | None, tuple[str, ...]]:

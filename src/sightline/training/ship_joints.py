@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -22,7 +23,14 @@ from sightline.training.run import Trained
 
 
 def ship_joints(
-    trained: Trained, test: People, folder: Path, *, credit: str, command: str, begun: Passport | None = None
+    trained: Trained,
+    test: People,
+    folder: Path,
+    *,
+    credit: str,
+    command: str,
+    begun: Passport | None = None,
+    others: Sequence[Passport] = (),
 ) -> Passport:
     """Round a trained network to half precision, score it so on held-out people, write weights and passport.
 
@@ -35,6 +43,7 @@ def ship_joints(
         credit: what it learned from, in words, with the acknowledgements that licences ask for.
         command: the call that trained it, for the record.
         begun: passport of the weights that the run started from, whose licence holds on; None for a new network.
+        others: those of what else is inside, a backbone or a prior: their licences hold on too.
     """
     config, state = trained.config, trained.network.state_dict()
     if isinstance(config, EstimatorRunConfig):
@@ -58,7 +67,7 @@ def ship_joints(
         folder,
         name=config.name,
         method=method,
-        licence=licence,
+        licence="; ".join(dict.fromkeys([licence, *(other.licence for other in others)])),
         trained_on=credit,
         recipe=config_to_json(config),
         model=config_to_json(replace(model, belief=fitted_belief(found))),

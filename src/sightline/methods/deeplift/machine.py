@@ -214,7 +214,15 @@ class PoseMachine(nn.Module):
 
         Returns:
             The names of those that keep their own: layers of other shapes, and what the other one lacks.
+
+        Raises:
+            ValueError: for a machine that has layers which this one has not, or whose maps are others: they would be
+                lost without a word.
         """
+        for name in ("stages", "sigma_cells", "kernels", "normalised"):
+            here, there = getattr(self.config, name), getattr(other.config, name)
+            if here != there:
+                raise ValueError(f"{name}: expected a machine with {here} to begin with, got one with {there}")
         theirs = other.state_dict()
         taken = {
             name: theirs[name]

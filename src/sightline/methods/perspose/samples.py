@@ -229,7 +229,7 @@ def _crops(
     levels, grids = levels_for(image_wh, crop_wh), crop_grid(camera, views, crop_wh, image_wh, torch.float32)
     crops = torch.empty(len(images), 3, *crop_wh[::-1])
     for image, grid, crop in zip(images, grids, crops, strict=True):
-        picture = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float()
+        picture = torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1).float()
         torch.div(look_up_smoothly(picture[None], grid[None, None], levels)[0, 0], 255.0, out=crop)
     return crops
 
