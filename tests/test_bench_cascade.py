@@ -92,6 +92,18 @@ def test_claims_hold_where_better_input_teaches_better() -> None:
     assert not any(claim.holds for claim in claims(results(sign=-1)))
 
 
+@pytest.mark.parametrize(("train", "told"), [(9.0, True), (8.0, False), (None, False)])
+def test_reasons_are_told_where_they_are_true(train: float | None, told: bool) -> None:
+    """An estimator that knows those whom it learnt from by heart fails the claims for some other reason."""
+    seen = {"train": train, "test": 10.0}
+    estimator = [
+        {"split": split, "boxes": "true", "mean_px": off} for split, off in seen.items() if off is not None
+    ]  # fmt: skip
+    reasons = {claim.id: claim.reason for claim in claims(results(sign=-1), estimator)}
+    assert (reasons["mixture-estimate-mpjpe"] is not None) == told
+    assert reasons["mixture-gaussian-mpjpe"] is None
+
+
 def test_rows_are_means_and_every_seed() -> None:
     assert len(rows(results())) == 5 * 4
     found = rows(results((0, 2)))
